@@ -1,0 +1,10 @@
+//! The client protocol: one file per subject, every record of `zookeeper.jute` (modules `data`
+//! and `proto`) that a client sends or receives.
+
+pub mod data;
+mod error_code;
+mod op_code;
+
+pub use data::{Acl, Id, Perms, Stat};
+pub use error_code::ErrorCode;
+pub use op_code::OpCode;
