@@ -8,3 +8,5 @@ pub mod ids;
 pub mod jute;
 pub mod proto;
 pub mod txn;
+pub mod quorum_proto;
+pub mod zab;

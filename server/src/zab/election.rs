@@ -1,0 +1,344 @@
+//! Fast leader election. Source: `FastLeaderElection.java` lookForLeader.
+//!
+//! Every voter proposes the best vote that it has seen, in rounds; a vote that a quorum shares,
+//! and that nobody betters for a short while, wins. Who comes late learns the leader from those
+//! that follow it already.
+
+use super::{Core, NowMs, Output};
+use crate::ids::{Epoch, ServerId, Zxid};
+use std::collections::BTreeMap;
+
+/// How long a vote shared by a quorum waits for a better one, in milliseconds.
+/// Source: `FastLeaderElection.java` finalizeWait.
+const FINALIZE_WAIT_MS: u64 = 200;
+/// How long until notifications are sent again, doubling each time.
+/// Source: `FastLeaderElection.java` minNotificationInterval.
+const RESEND_MIN_MS: u64 = 200;
+/// The longest such wait. Java's is 60 s; a member that hears nothing costs next to nothing to
+/// ask again, and a lost first message must not cost a minute.
+const RESEND_MAX_MS: u64 = 2_000;
+/// Stands in the vote of a server that does not vote. Source: `FastLeaderElection.java` getInitId.
+const NOBODY: ServerId = ServerId(i64::MIN);
+/// The zxid in the vote of a disk that was never initialised; such votes are ignored.
+const UNINITIALIZED: Zxid = Zxid(-1);
+
+/// What a peer says that it is. Source: `QuorumPeer.java` ServerState.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerState {
+    /// 0: without a leader.
+    Looking,
+    /// 1: a participant with a leader.
+    Following,
+    /// 2: the leader.
+    Leading,
+    /// 3: an observer with a leader.
+    Observing,
+}
+
+/// Who should lead, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vote {
+    /// Who.
+    pub leader: ServerId,
+    /// The end of that server's log.
+    pub zxid: Zxid,
+    /// That server's current epoch.
+    pub peer_epoch: Epoch,
+    /// The round that the vote was cast in.
+    pub round: i64,
+}
+
+impl Vote {
+    /// Order of votes: epoch, then log, then server id. Source: totalOrderPredicate.
+    fn rank(&self) -> (Epoch, Zxid, ServerId) {
+        (self.peer_epoch, self.zxid, self.leader)
+    }
+}
+
+/// A message of the election.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notification {
+    /// What the sender is.
+    pub state: PeerState,
+    /// Its vote; the leader that it has where it does not look for one.
+    pub vote: Vote,
+    /// Its configuration as text; empty in legacy forms.
+    pub config_text: String,
+}
+
+/// The election's memory; lives as long as the process, since rounds only go up.
+pub(super) struct Election {
+    /// Java's logicalclock.
+    round: i64,
+    /// The best vote seen, the one that we support.
+    proposal: Vote,
+    /// Votes of this round, ours among them.
+    received: BTreeMap<ServerId, (Vote, PeerState)>,
+    /// Votes of those that have a leader, of whatever round.
+    settled: BTreeMap<ServerId, (Vote, PeerState)>,
+    resend_at: NowMs,
+    resend_ms: u64,
+    /// When the proposal wins, where a quorum shares it.
+    finalize_at: Option<NowMs>,
+    /// The election's result, until it starts anew.
+    winner: Option<ServerId>,
+}
+
+impl Election {
+    pub(super) fn new() -> Self {
+        Election {
+            round: 0,
+            proposal: Vote {
+                leader: NOBODY,
+                zxid: UNINITIALIZED,
+                peer_epoch: Epoch(-1),
+                round: 0,
+            },
+            received: BTreeMap::new(),
+            settled: BTreeMap::new(),
+            resend_at: NowMs(0),
+            resend_ms: RESEND_MIN_MS,
+            finalize_at: None,
+            winner: None,
+        }
+    }
+
+    /// Begins a new round with our own log as the vote.
+    pub(super) fn start(&mut self, core: &Core, now: NowMs, out: &mut Vec<Output>) {
+        self.round += 1;
+        self.winner = None;
+        self.settled.clear();
+        self.resend_ms = RESEND_MIN_MS;
+        self.begin_round(core, now, initial_vote(core, self.round), out);
+    }
+
+    fn begin_round(&mut self, core: &Core, now: NowMs, vote: Vote, out: &mut Vec<Output>) {
+        self.received.clear();
+        self.support(core, now, vote, out);
+    }
+
+    /// Makes `vote` ours and tells everybody.
+    fn support(&mut self, core: &Core, now: NowMs, vote: Vote, out: &mut Vec<Output>) {
+        self.proposal = vote;
+        self.finalize_at = None;
+        self.received
+            .insert(core.settings.me, (vote, PeerState::Looking));
+        self.notify_all(core, now, out);
+        self.count(core, now);
+    }
+
+    fn notify_all(&mut self, core: &Core, now: NowMs, out: &mut Vec<Output>) {
+        self.resend_at = now.plus(self.resend_ms);
+        for to in core.settings.membership.voters() {
+            if *to != core.settings.me {
+                out.push(Output::Notify {
+                    to: *to,
+                    notification: self.current(core, PeerState::Looking),
+                });
+            }
+        }
+    }
+
+    fn current(&self, core: &Core, state: PeerState) -> Notification {
+        Notification {
+            state,
+            vote: self.proposal,
+            config_text: core.settings.config_text.clone(),
+        }
+    }
+
+    /// A notification while we look.
+    pub(super) fn receive(
+        &mut self,
+        core: &Core,
+        now: NowMs,
+        from: ServerId,
+        notification: Notification,
+        out: &mut Vec<Output>,
+    ) {
+        let membership = &core.settings.membership;
+        if !membership.is_voter(from) {
+            // An observer asks; it has no vote, but wants to know ours.
+            out.push(Output::Notify {
+                to: from,
+                notification: self.current(core, PeerState::Looking),
+            });
+            return;
+        }
+        let mut vote = notification.vote;
+        match notification.state {
+            PeerState::Looking => {
+                let lags = vote.round < self.round;
+                if lags {
+                    out.push(Output::Notify {
+                        to: from,
+                        notification: self.current(core, PeerState::Looking),
+                    });
+                }
+                // A disk that was never initialised neither votes nor is voted for.
+                if lags
+                    || !membership.is_voter(vote.leader)
+                    || vote.zxid == UNINITIALIZED
+                    || is_uninitialized_voter(core)
+                {
+                    return;
+                }
+                if vote.round > self.round {
+                    self.round = vote.round;
+                    let own = initial_vote(core, self.round);
+                    let best = if vote.rank() > own.rank() { vote } else { own };
+                    self.begin_round(core, now, best, out);
+                } else if vote.rank() > self.proposal.rank() {
+                    self.support(core, now, vote, out);
+                }
+                self.received.insert(from, (vote, PeerState::Looking));
+                self.count(core, now);
+            }
+            PeerState::Following | PeerState::Leading => {
+                if !membership.is_voter(vote.leader) {
+                    return;
+                }
+                let state = notification.state;
+                if vote.round == self.round {
+                    self.received.insert(from, (vote, state));
+                    if self.joins(core, &self.received, &vote) {
+                        self.join(vote);
+                        return;
+                    }
+                }
+                self.settled.insert(from, (vote, state));
+                if self.joins(core, &self.settled, &vote) {
+                    self.round = vote.round;
+                    vote.round = self.round;
+                    self.join(vote);
+                }
+            }
+            PeerState::Observing => {}
+        }
+    }
+
+    /// Whether a quorum follows the leader of `vote` and that leader says so itself; else peers
+    /// would go on electing one that has crashed. Source: checkLeader.
+    fn joins(
+        &self,
+        core: &Core,
+        votes: &BTreeMap<ServerId, (Vote, PeerState)>,
+        vote: &Vote,
+    ) -> bool {
+        let followers = votes
+            .iter()
+            .filter(|(_, (other, state))| {
+                // Members that have a leader agree by leader and epoch alone (ZOOKEEPER-1805);
+                // those that look must share the vote.
+                if *state == PeerState::Looking {
+                    other == vote
+                } else {
+                    other.leader == vote.leader && other.peer_epoch == vote.peer_epoch
+                }
+            })
+            .map(|(id, _)| *id);
+        let leads = if vote.leader == core.settings.me {
+            vote.round == self.round
+        } else {
+            votes
+                .get(&vote.leader)
+                .is_some_and(|(_, state)| *state == PeerState::Leading)
+        };
+        leads && core.settings.membership.is_quorum(followers)
+    }
+
+    fn join(&mut self, vote: Vote) {
+        self.proposal = vote;
+        self.winner = Some(vote.leader);
+    }
+
+    /// Counts the votes for our proposal.
+    fn count(&mut self, core: &Core, now: NowMs) {
+        let membership = &core.settings.membership;
+        let supporters = self
+            .received
+            .iter()
+            .filter(|(_, (vote, _))| *vote == self.proposal)
+            .map(|(id, _)| *id)
+            .filter(|id| membership.is_voter(*id))
+            .collect::<Vec<_>>();
+        if self.proposal.leader == NOBODY || self.proposal.zxid == UNINITIALIZED {
+            return;
+        }
+        if supporters.len() == membership.voters().len() {
+            // Nobody is left who could know a better one.
+            self.finalize_at = Some(now);
+        } else if membership.is_quorum(supporters) {
+            self.finalize_at.get_or_insert(now.plus(FINALIZE_WAIT_MS));
+        } else {
+            self.finalize_at = None;
+        }
+    }
+
+    pub(super) fn tick(&mut self, core: &Core, now: NowMs, out: &mut Vec<Output>) {
+        if now >= self.resend_at && self.finalize_at.is_none() {
+            self.resend_ms = (self.resend_ms * 2).min(RESEND_MAX_MS);
+            self.notify_all(core, now, out);
+        }
+    }
+
+    pub(super) fn next_deadline(&self) -> NowMs {
+        self.finalize_at.unwrap_or(self.resend_at)
+    }
+
+    /// The winner, once there is one.
+    pub(super) fn decided(&mut self, now: NowMs) -> Option<ServerId> {
+        if self.winner.is_none() && self.finalize_at.is_some_and(|at| now >= at) {
+            self.winner = Some(self.proposal.leader);
+        }
+        self.winner
+    }
+
+    /// A notification while we have a leader: who looks for one is told.
+    pub(super) fn answer(
+        &self,
+        core: &Core,
+        state: PeerState,
+        from: ServerId,
+        notification: &Notification,
+        out: &mut Vec<Output>,
+    ) {
+        let asks =
+            notification.state == PeerState::Looking || !core.settings.membership.is_voter(from);
+        if asks {
+            out.push(Output::Notify {
+                to: from,
+                notification: self.current(core, state),
+            });
+        }
+    }
+
+    /// All members of an ensemble must report the same vote to those that come late
+    /// (ZOOKEEPER-1732): the epoch is the new leader's. Source: `QuorumPeer.java`
+    /// updateElectionVote.
+    pub(super) fn settle_epoch(&mut self, epoch: Epoch) {
+        self.proposal.peer_epoch = epoch;
+    }
+}
+
+fn is_uninitialized_voter(core: &Core) -> bool {
+    core.settings.membership.is_voter(core.settings.me) && core.history.last_logged().is_none()
+}
+
+fn initial_vote(core: &Core, round: i64) -> Vote {
+    if core.settings.membership.is_voter(core.settings.me) {
+        Vote {
+            leader: core.settings.me,
+            zxid: core.history.last_logged().unwrap_or(UNINITIALIZED),
+            peer_epoch: core.current_epoch,
+            round,
+        }
+    } else {
+        Vote {
+            leader: NOBODY,
+            zxid: Zxid(i64::MIN),
+            peer_epoch: Epoch(i64::MIN),
+            round,
+        }
+    }
+}

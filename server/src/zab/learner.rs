@@ -1,0 +1,278 @@
+//! Learning: agree to the leader's epoch, take over its history, then follow.
+//! Source: `Learner.java` registerWithLeader and syncWithLeader, `Follower.java`, `Observer.java`.
+
+use super::history::Entry;
+use super::membership::Role;
+use super::message::{LeaderMessage, LearnerMessage};
+use super::{Core, Next, NowMs, Output};
+use crate::ids::{Epoch, ServerId, Zxid};
+use std::collections::VecDeque;
+
+/// How far the handshake has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The connection is being made.
+    Connecting,
+    /// FOLLOWERINFO has gone out.
+    AwaitingEpoch,
+    /// ACKEPOCH has gone out.
+    AwaitingSync,
+    /// DIFF, TRUNC or SNAP has come; transactions follow.
+    Syncing,
+    /// NEWLEADER has come; our log is not durable yet.
+    Persisting,
+    /// NEWLEADER has been acknowledged.
+    AwaitingUpToDate,
+    /// A quorum follows, and we serve.
+    Serving,
+}
+
+pub(super) struct Learner {
+    leader: ServerId,
+    role: Role,
+    stage: Stage,
+    epoch: Epoch,
+    /// Proposals not acknowledged yet, oldest first. A committed one is acknowledged all the same:
+    /// the leader takes a member that does not for stuck.
+    unacked: VecDeque<Zxid>,
+    last_heard: NowMs,
+}
+
+impl Learner {
+    pub(super) fn new(core: &Core, leader: ServerId, now: NowMs) -> Self {
+        let role = if core.settings.membership.is_voter(core.settings.me) {
+            Role::Participant
+        } else {
+            Role::Observer
+        };
+        Learner {
+            leader,
+            role,
+            stage: Stage::Connecting,
+            epoch: core.accepted_epoch,
+            unacked: VecDeque::new(),
+            last_heard: now,
+        }
+    }
+
+    pub(super) fn leader(&self) -> ServerId {
+        self.leader
+    }
+
+    pub(super) fn is_serving(&self) -> bool {
+        self.stage == Stage::Serving
+    }
+
+    pub(super) fn heard(&mut self, now: NowMs) {
+        self.last_heard = now;
+    }
+
+    fn patience_ms(&self, core: &Core) -> u64 {
+        match self.stage {
+            Stage::Serving | Stage::AwaitingUpToDate => core.settings.sync_ms(),
+            _ => core.settings.init_ms(),
+        }
+    }
+
+    pub(super) fn next_deadline(&self, core: &Core) -> NowMs {
+        self.last_heard.plus(self.patience_ms(core) + 1)
+    }
+
+    pub(super) fn tick(&self, core: &Core, now: NowMs) -> Next {
+        let limit_ms = self.patience_ms(core);
+        if now > self.last_heard.plus(limit_ms) {
+            Next::Look(format!(
+                "nothing heard from leader {} for {limit_ms} ms ({:?})",
+                self.leader, self.stage
+            ))
+        } else {
+            Next::Stay
+        }
+    }
+
+    pub(super) fn connected(&mut self, core: &Core, now: NowMs, out: &mut Vec<Output>) -> Next {
+        if self.stage != Stage::Connecting {
+            return Next::Stay;
+        }
+        self.last_heard = now;
+        self.stage = Stage::AwaitingEpoch;
+        out.push(Output::ToLeader(LearnerMessage::Info {
+            id: core.settings.me,
+            role: self.role,
+            accepted_epoch: core.accepted_epoch,
+            config_version: 0,
+        }));
+        Next::Stay
+    }
+
+    pub(super) fn receive(
+        &mut self,
+        core: &mut Core,
+        now: NowMs,
+        message: LeaderMessage,
+        out: &mut Vec<Output>,
+    ) -> Next {
+        self.last_heard = now;
+        match (self.stage, message) {
+            (Stage::AwaitingEpoch, LeaderMessage::Info { epoch }) => self.agree(core, epoch, out),
+            (Stage::AwaitingSync, LeaderMessage::Diff { .. }) => {
+                // The leader has found the end of our log in its own history: what we logged
+                // without hearing of its commit is committed.
+                deliver_pending(core, out);
+                self.stage = Stage::Syncing;
+                Next::Stay
+            }
+            (Stage::AwaitingSync, LeaderMessage::Trunc { zxid }) => {
+                let reload = core.history.truncate(zxid);
+                out.push(Output::Truncate { to: zxid, reload });
+                deliver_pending(core, out);
+                self.stage = Stage::Syncing;
+                Next::Stay
+            }
+            (Stage::AwaitingSync, LeaderMessage::Snap { zxid }) => {
+                core.history.reset(zxid);
+                out.push(Output::InstallSnapshot { zxid });
+                self.stage = Stage::Syncing;
+                Next::Stay
+            }
+            (
+                Stage::Syncing | Stage::Persisting | Stage::AwaitingUpToDate | Stage::Serving,
+                message,
+            ) => self.follow(core, message, out),
+            (stage, message) => Next::Look(format!(
+                "leader {} sent {message:?} while {stage:?}",
+                self.leader
+            )),
+        }
+    }
+
+    fn agree(&mut self, core: &mut Core, epoch: Epoch, out: &mut Vec<Output>) -> Next {
+        if epoch < core.accepted_epoch {
+            return Next::Look(format!(
+                "leader {} proposes epoch {epoch}, but we agreed to {}",
+                self.leader, core.accepted_epoch
+            ));
+        }
+        // Agreed to before: this answer must not count as a second vote for the epoch.
+        let current_epoch = (epoch > core.accepted_epoch).then_some(core.current_epoch);
+        if epoch > core.accepted_epoch {
+            core.accept_epoch(epoch, out);
+        }
+        self.epoch = epoch;
+        self.stage = Stage::AwaitingSync;
+        out.push(Output::ToLeader(LearnerMessage::AckEpoch {
+            last_logged: core.history.last_logged(),
+            current_epoch,
+        }));
+        Next::Stay
+    }
+
+    fn follow(&mut self, core: &mut Core, message: LeaderMessage, out: &mut Vec<Output>) -> Next {
+        match message {
+            LeaderMessage::Proposal { zxid, payload } => {
+                self.append(core, Entry { zxid, payload }, out)
+            }
+            LeaderMessage::Inform { zxid, payload } => {
+                let next = self.append(core, Entry { zxid, payload }, out);
+                if matches!(next, Next::Stay) {
+                    deliver_pending(core, out);
+                }
+                next
+            }
+            LeaderMessage::Commit { zxid } => self.commit(core, zxid, out),
+            LeaderMessage::NewLeader { zxid, .. } if self.stage == Stage::Syncing => {
+                if zxid.epoch() != self.epoch {
+                    return Next::Look(format!(
+                        "leader {} proposed epoch {} and leads {}",
+                        self.leader,
+                        self.epoch,
+                        zxid.epoch()
+                    ));
+                }
+                self.stage = Stage::Persisting;
+                self.persisted(core, out);
+                Next::Stay
+            }
+            LeaderMessage::UpToDate if self.stage == Stage::AwaitingUpToDate => {
+                self.stage = Stage::Serving;
+                out.push(Output::ToLeader(LearnerMessage::Ack {
+                    zxid: self.epoch.start(),
+                }));
+                out.push(Output::Serve);
+                self.persisted(core, out);
+                Next::Stay
+            }
+            LeaderMessage::Ping { .. } => {
+                out.push(Output::AnswerPing);
+                Next::Stay
+            }
+            other => Next::Look(format!(
+                "leader {} sent {other:?} while {:?}",
+                self.leader, self.stage
+            )),
+        }
+    }
+
+    /// Appends a proposal that goes on where the log ends. A hole would be committed data lost
+    /// (ZOOKEEPER-4925).
+    fn append(&mut self, core: &mut Core, entry: Entry, out: &mut Vec<Output>) -> Next {
+        let end = core.history.end();
+        let continues = entry.zxid == end.next() || entry.zxid.epoch() > end.epoch();
+        if !continues {
+            return Next::Look(format!(
+                "leader {} sent proposal {}, but our log ends at {end}",
+                self.leader, entry.zxid
+            ));
+        }
+        self.unacked.push_back(entry.zxid);
+        core.history.append(entry.clone());
+        out.push(Output::Append(entry));
+        Next::Stay
+    }
+
+    fn commit(&mut self, core: &mut Core, zxid: Zxid, out: &mut Vec<Output>) -> Next {
+        match core.history.pending().front().map(|entry| entry.zxid) {
+            Some(head) if head == zxid => {
+                if let Some(entry) = core.history.commit_next() {
+                    out.push(Output::Deliver(entry));
+                }
+                Next::Stay
+            }
+            head => Next::Look(format!(
+                "leader {} committed {zxid}, but our next proposal is {head:?}",
+                self.leader
+            )),
+        }
+    }
+
+    /// Our log became durable further: acknowledge NEWLEADER or proposals. This is the one place
+    /// where a learner acknowledges (ZOOKEEPER-3911, 4643, 4646, 4785).
+    pub(super) fn persisted(&mut self, core: &mut Core, out: &mut Vec<Output>) {
+        if self.stage == Stage::Persisting && core.history.is_durable() {
+            core.enter_epoch(self.epoch, out);
+            out.push(Output::ToLeader(LearnerMessage::Ack {
+                zxid: self.epoch.start(),
+            }));
+            // What was committed before NEWLEADER is acknowledged with it; the leader counts the
+            // rest one by one.
+            let committed = core.history.committed();
+            self.unacked.retain(|zxid| *zxid > committed);
+            self.stage = Stage::AwaitingUpToDate;
+        }
+        if self.stage == Stage::Serving {
+            let durable = core.history.durable();
+            while let Some(zxid) = self.unacked.pop_front_if(|zxid| *zxid <= durable) {
+                if self.role == Role::Participant {
+                    out.push(Output::ToLeader(LearnerMessage::Ack { zxid }));
+                }
+            }
+        }
+    }
+}
+
+/// Commits and delivers all that is logged.
+fn deliver_pending(core: &mut Core, out: &mut Vec<Output>) {
+    while let Some(entry) = core.history.commit_next() {
+        out.push(Output::Deliver(entry));
+    }
+}
