@@ -1,2 +1,4 @@
-//! Operator.
-fn main() {}
+//! The program `zookeeper-operator`.
+fn main() {
+    print!("{}", zookeeper_operator::crd::definition_yaml().expect("x"));
+}

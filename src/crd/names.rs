@@ -1,0 +1,38 @@
+//! Names that people and other programs may rely on: labels, annotations, ports.
+
+/// The API group, and the prefix of every label and annotation of ours.
+pub const GROUP: &str = "zookeeper.ensemble.dev";
+/// The field manager of every server-side apply, and the reporter of Events.
+pub const OPERATOR: &str = "zookeeper-operator";
+
+/// Label on every object and volume of a cluster; its value is the cluster's name.
+///
+/// Selectors use this label alone: the well-known `app.kubernetes.io` labels
+/// could be shared with another chart's ZooKeeper of the same name.
+pub const LABEL_CLUSTER: &str = "zookeeper.ensemble.dev/cluster";
+
+/// On a pod template: the hash of the zoo.cfg its server was to start with.
+pub const ANNOTATION_CONFIG_HASH: &str = "zookeeper.ensemble.dev/config-hash";
+/// On a pod template: the hash of the template itself, without this annotation.
+pub const ANNOTATION_TEMPLATE_HASH: &str = "zookeeper.ensemble.dev/template-hash";
+/// On every owned object: the hash of what the operator last applied to it.
+pub const ANNOTATION_APPLIED_HASH: &str = "zookeeper.ensemble.dev/applied-hash";
+/// On a cluster: change its value to restart every member in order. On a pod:
+/// any value restarts that member alone.
+pub const ANNOTATION_RESTART: &str = "zookeeper.ensemble.dev/restart";
+/// On a cluster: `"true"` lets empty disks found an ensemble although volumes
+/// older than the resource exist. It is heard only before the first quorum.
+pub const ANNOTATION_BOOTSTRAP: &str = "zookeeper.ensemble.dev/bootstrap";
+/// Set by the StatefulSet controller on each pod: the revision it was made from.
+pub const LABEL_REVISION: &str = "controller-revision-hash";
+
+/// Where clients connect.
+pub const PORT_CLIENT: i32 = 2181;
+/// Where followers connect to the leader.
+pub const PORT_QUORUM: i32 = 2888;
+/// Where members hold elections.
+pub const PORT_ELECTION: i32 = 3888;
+/// The AdminServer: probes and `/member`.
+pub const PORT_ADMIN: u16 = 8080;
+/// Metrics in Prometheus' text format.
+pub const PORT_METRICS: i32 = 7000;

@@ -1,0 +1,8 @@
+//! The ZooKeeper operator: `observe` what is, `plan` one step, `apply` it, report `status`.
+//!
+//! The modules are listed in reading order; each may use those above it. Only
+//! `observe`, `apply`, `lease` and `controller` speak to anything outside.
+
+pub mod crd;
+pub mod valid;
+pub mod objects;

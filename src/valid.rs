@@ -1,0 +1,332 @@
+//! `spec` to [`ValidCluster`]: parsed once, every assumption filled in.
+//!
+//! The API server refuses nearly everything that is wrong, by the rules in
+//! `crd::rules`. What gets past it (an older CRD, a spelling no rule can bound)
+//! is an [`InvalidSpec`] here, which becomes a condition and never a crash loop.
+
+use crate::crd::names::{ANNOTATION_BOOTSTRAP, ANNOTATION_RESTART, LABEL_CLUSTER};
+use crate::crd::rules::{
+    CONFIG_KEYS_MAX, CONFIG_VALUE_LENGTH_MAX, DEFAULT_VOLUME_SIZE, NAME_LENGTH_MAX, REPLICAS_MAX,
+    RESERVED_KEYS, RESERVED_PREFIXES,
+};
+use crate::crd::spec::{ImagePullPolicy, PodOptions, Retention, ServiceType, Volume};
+use crate::crd::ZooKeeperCluster;
+use k8s_openapi::api::core::v1::LocalObjectReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::{Resource, ResourceExt};
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+/// What holds for every cluster of this operator.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The server's image where a cluster names none.
+    pub default_image: String,
+    /// The DNS domain of the Kubernetes cluster.
+    pub cluster_domain: String,
+    /// The operator's own namespace, where known: members let it alone at the AdminServer.
+    pub operator_namespace: Option<String>,
+}
+
+/// A ZooKeeper server id (`myid`), from 1 to 255 (`QuorumPeerConfig.java`, `parseProperties`
+/// reads any number; 255 is what a session id has room for, `SessionTrackerImpl.java`
+/// `initializeNextSessionId`).
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ServerId(pub u8);
+
+impl fmt::Display for ServerId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// One member the spec asks for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Member {
+    /// Its pod's ordinal in the StatefulSet.
+    pub ordinal: u8,
+    /// Its server id: `firstServerId` + ordinal.
+    pub id: ServerId,
+    /// Its pod's name.
+    pub pod: String,
+}
+
+/// One volume of each member.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ValidVolume {
+    /// The requested size, a Kubernetes quantity.
+    pub size: String,
+    /// The storage class; None: the default one.
+    pub storage_class: Option<String>,
+}
+
+/// A cluster whose spec makes sense: builders and planner take nothing else.
+#[derive(Clone, Debug)]
+pub struct ValidCluster {
+    /// metadata.name.
+    pub name: String,
+    /// metadata.namespace.
+    pub namespace: String,
+    /// Makes an object the cluster's own, so that it goes with it.
+    pub owner: OwnerReference,
+    /// When the resource was made; older volumes are from an earlier life.
+    pub created: Option<k8s_openapi::jiff::Timestamp>,
+    /// The voting members, in order of their ordinals.
+    pub members: Vec<Member>,
+    /// The first member's id.
+    pub first_server_id: ServerId,
+    /// The server's image.
+    pub image: String,
+    /// When it is pulled.
+    pub image_pull_policy: ImagePullPolicy,
+    /// With what it is pulled.
+    pub image_pull_secrets: Vec<LocalObjectReference>,
+    /// zoo.cfg: the operator's assumptions under the user's keys.
+    pub config: BTreeMap<String, String>,
+    /// The data volume.
+    pub data: ValidVolume,
+    /// The log volume, where there is one.
+    pub log: Option<ValidVolume>,
+    /// What becomes of volumes.
+    pub retention: Retention,
+    /// The pods' options, as given.
+    pub pod: PodOptions,
+    /// The client service's type.
+    pub client_service_type: ServiceType,
+    /// The client service's annotations.
+    pub client_service_annotations: BTreeMap<String, String>,
+    /// Whether a NetworkPolicy closes the members' ports.
+    pub network_policy: bool,
+    /// Whether nothing may be changed.
+    pub paused: bool,
+    /// The value of the restart annotation, where set.
+    pub restart: Option<String>,
+    /// Whether the bootstrap annotation is `"true"`.
+    pub bootstrap_wanted: bool,
+    /// The ensemble's identity, the same for every cluster of this namespace and name.
+    pub cluster_id: String,
+    /// What holds for all clusters.
+    pub settings: Settings,
+}
+
+/// A spec that cannot be carried out, in a sentence that says what to change.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{sentence}")]
+pub struct InvalidSpec {
+    sentence: String,
+}
+
+fn invalid(sentence: impl Into<String>) -> InvalidSpec {
+    InvalidSpec { sentence: sentence.into() }
+}
+
+impl ValidCluster {
+    /// Parses a resource. The error is meant for the resource's author.
+    pub fn parse(cluster: &ZooKeeperCluster, settings: &Settings) -> Result<Self, InvalidSpec> {
+        let name = cluster.name_any();
+        if name.len() > NAME_LENGTH_MAX
+            || !name.starts_with(|c: char| c.is_ascii_lowercase())
+            || !name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+        {
+            return Err(invalid(format!(
+                "the name '{name}' does not fit: at most {NAME_LENGTH_MAX} lower-case letters, digits and \
+                 '-', beginning with a letter. Create the cluster under another name"
+            )));
+        }
+        let namespace = cluster
+            .namespace()
+            .ok_or_else(|| invalid("the resource has no namespace: create it in one"))?;
+        let owner = cluster
+            .controller_owner_ref(&())
+            .ok_or_else(|| invalid("the resource has no UID: it was never stored by an API server"))?;
+        let spec = &cluster.spec;
+        let first_server_id = spec.first_server_id.unwrap_or(1);
+        let members = members(&name, spec.replicas, first_server_id)?;
+        let storage = spec.storage.clone().unwrap_or_default();
+        let services = spec.services.clone().unwrap_or_default();
+        let client_service = services.client.unwrap_or_default();
+        let annotation = |key: &str| cluster.annotations().get(key).cloned();
+        Ok(Self {
+            owner,
+            created: cluster.meta().creation_timestamp.as_ref().map(|time| time.0),
+            first_server_id: members[0].id,
+            members,
+            image: spec.image.clone().unwrap_or_else(|| settings.default_image.clone()),
+            image_pull_policy: spec.image_pull_policy.unwrap_or(ImagePullPolicy::IfNotPresent),
+            image_pull_secrets: spec.image_pull_secrets.clone().unwrap_or_default(),
+            config: config(spec.config.as_ref())?,
+            data: volume(storage.data),
+            log: storage.log.map(|log| volume(Some(log))),
+            retention: storage.retention.unwrap_or_default(),
+            pod: spec.pod.clone().unwrap_or_default(),
+            client_service_type: client_service.type_.unwrap_or_default(),
+            client_service_annotations: client_service.annotations.unwrap_or_default(),
+            network_policy: spec.network_policy.as_ref().and_then(|p| p.enabled).unwrap_or(true),
+            paused: spec.paused.unwrap_or(false),
+            restart: annotation(ANNOTATION_RESTART),
+            bootstrap_wanted: annotation(ANNOTATION_BOOTSTRAP).as_deref() == Some("true"),
+            cluster_id: cluster_id(&namespace, &name),
+            settings: settings.clone(),
+            name,
+            namespace,
+        })
+    }
+
+    /// How many voters make a quorum of this spec's members.
+    pub fn quorum(&self) -> usize {
+        self.members.len() / 2 + 1
+    }
+
+    /// Whether every restart must interrupt service: nobody can be spared.
+    pub fn spares_nobody(&self) -> bool {
+        self.members.len() - 1 < self.quorum()
+    }
+
+    /// `<name>-headless`.
+    pub fn headless_service(&self) -> String {
+        format!("{}-headless", self.name)
+    }
+
+    /// `<name>-client`.
+    pub fn client_service(&self) -> String {
+        format!("{}-client", self.name)
+    }
+
+    /// Where clients inside Kubernetes connect.
+    pub fn client_endpoint(&self) -> String {
+        format!(
+            "{}.{}.svc.{}:{}",
+            self.client_service(),
+            self.namespace,
+            self.settings.cluster_domain,
+            crate::crd::names::PORT_CLIENT
+        )
+    }
+
+    /// The stable DNS name of a member's pod.
+    pub fn host(&self, member: &Member) -> String {
+        format!(
+            "{}.{}.{}.svc.{}",
+            member.pod,
+            self.headless_service(),
+            self.namespace,
+            self.settings.cluster_domain
+        )
+    }
+
+    /// Selects the members' pods and volumes.
+    pub fn selector(&self) -> String {
+        selector(&self.name)
+    }
+}
+
+/// Selects the pods and volumes of the cluster named `name`, valid or not.
+pub fn selector(name: &str) -> String {
+    format!("{LABEL_CLUSTER}={name}")
+}
+
+fn members(name: &str, replicas: i32, first: i32) -> Result<Vec<Member>, InvalidSpec> {
+    if !(1..=REPLICAS_MAX).contains(&replicas) {
+        return Err(invalid(format!("set replicas to a number from 1 to {REPLICAS_MAX}")));
+    }
+    if first < 1 || first + replicas - 1 > 255 {
+        return Err(invalid(
+            "server ids run from 1 to 255: lower firstServerId so that firstServerId + replicas - 1 stays \
+             within them",
+        ));
+    }
+    Ok((0..replicas)
+        .map(|ordinal| Member {
+            // Both fit: replicas is at most 15, and the last id at most 255.
+            ordinal: ordinal as u8,
+            id: ServerId((first + ordinal) as u8),
+            pod: format!("{name}-{ordinal}"),
+        })
+        .collect())
+}
+
+fn volume(given: Option<Volume>) -> ValidVolume {
+    let given = given.unwrap_or_default();
+    ValidVolume {
+        size: given.size.unwrap_or_else(|| DEFAULT_VOLUME_SIZE.to_owned()),
+        storage_class: given.storage_class_name,
+    }
+}
+
+/// The operator's assumptions, for keys that the user leaves open.
+const DEFAULT_CONFIG: [(&str, &str); 5] = [
+    ("autopurge.purgeInterval", "24"),
+    ("autopurge.snapRetainCount", "3"),
+    ("initLimit", "10"),
+    ("syncLimit", "5"),
+    ("tickTime", "2000"),
+];
+
+fn config(given: Option<&BTreeMap<String, IntOrString>>) -> Result<BTreeMap<String, String>, InvalidSpec> {
+    let mut config: BTreeMap<String, String> =
+        DEFAULT_CONFIG.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    let mut spellings = BTreeSet::new();
+    let given = given.into_iter().flatten();
+    for (count, (key, value)) in given.enumerate() {
+        if count >= CONFIG_KEYS_MAX as usize {
+            return Err(invalid(format!("config has more than {CONFIG_KEYS_MAX} keys: remove some")));
+        }
+        let lower = key.to_ascii_lowercase();
+        if key.is_empty() || !key.chars().all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c)) {
+            return Err(invalid(format!(
+                "config has the key '{}': a zoo.cfg key consists of letters, digits, '.', '_' and '-'",
+                key.escape_default()
+            )));
+        }
+        if RESERVED_KEYS.iter().any(|reserved| reserved.eq_ignore_ascii_case(key))
+            || RESERVED_PREFIXES.iter().any(|prefix| lower.starts_with(prefix))
+        {
+            return Err(invalid(format!("remove {key} from config: the operator writes it itself")));
+        }
+        if lower.starts_with("zookeeper.") {
+            return Err(invalid(format!("write {key} in config without its prefix 'zookeeper.'")));
+        }
+        if let Some((exact, _)) = DEFAULT_CONFIG.iter().find(|(known, _)| known.eq_ignore_ascii_case(key))
+            && exact != key
+        {
+            return Err(invalid(format!("write {exact} instead of {key} in config: keys are case-sensitive")));
+        }
+        if !spellings.insert(lower) {
+            return Err(invalid(format!(
+                "config has {key} twice, in two spellings of upper and lower case: keep one"
+            )));
+        }
+        let value = match value {
+            IntOrString::Int(number) => number.to_string(),
+            IntOrString::String(text) => text.clone(),
+        };
+        if value.len() > CONFIG_VALUE_LENGTH_MAX as usize || value.contains(['\n', '\r', '\\']) {
+            return Err(invalid(format!(
+                "config.{key} must be one line of at most {CONFIG_VALUE_LENGTH_MAX} bytes without a backslash"
+            )));
+        }
+        config.insert(key.clone(), value);
+    }
+    Ok(config)
+}
+
+/// The ensemble's identity: a UUID (version 8, RFC 9562) made from namespace and name.
+///
+/// It is derived, not drawn, so that a cluster made again finds its own retained
+/// volumes and refuses another's.
+fn cluster_id(namespace: &str, name: &str) -> String {
+    let mut hash = Sha256::new();
+    hash.update(b"zookeeper.ensemble.dev/v1 cluster ");
+    hash.update(namespace.as_bytes());
+    hash.update(b"/");
+    hash.update(name.as_bytes());
+    let digest = hash.finalize();
+    let mut bytes = [0_u8; 16];
+    bytes.copy_from_slice(&digest[..16]);
+    bytes[6] = (bytes[6] & 0x0f) | 0x80;
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+}
