@@ -4,9 +4,11 @@
 //! state machines (`tree`, `txn`, `zab`, `sessions`), then the rooms that touch the world
 //! (`storage`, `net`, `admin`) and at last `node`, which owns everything and runs it.
 
+pub mod config;
 pub mod ids;
 pub mod jute;
 pub mod proto;
+pub mod tree;
 pub mod txn;
 pub mod quorum_proto;
 pub mod zab;

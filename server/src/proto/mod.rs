@@ -1,8 +1,11 @@
 //! The client protocol: one file per subject, every record of `zookeeper.jute` (modules `data`
 //! and `proto`) that a client sends or receives.
 
+pub mod change;
+pub mod create;
 pub mod data;
 mod error_code;
+pub mod multi;
 mod op_code;
 
 pub use data::{Acl, Id, Perms, Stat};
