@@ -1,0 +1,478 @@
+//! Who belongs to the ensemble: the `server.N`, `group.N`, `weight.N` and `version` of zoo.cfg and
+//! of its dynamic part. Source: `QuorumPeer.java` QuorumServer, `QuorumMaj.java`,
+//! `QuorumHierarchical.java`.
+
+use crate::ids::ServerId;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// A host, by name or number, and a port. Names are resolved anew at every use: in Kubernetes they
+/// outlive their addresses.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HostPort {
+    /// A name, an IPv4 or an IPv6 address, the last without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+impl HostPort {
+    /// `host` at `port`.
+    #[must_use]
+    pub fn new(host: impl Into<String>, port: u16) -> Self {
+        HostPort {
+            host: host.into(),
+            port,
+        }
+    }
+}
+
+/// `host:port`, an IPv6 address in brackets.
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", Bracketed(&self.host), self.port)
+    }
+}
+
+struct Bracketed<'a>(&'a str);
+
+impl fmt::Display for Bracketed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.contains(':') {
+            write!(f, "[{}]", self.0)
+        } else {
+            f.write_str(self.0)
+        }
+    }
+}
+
+/// Whether a member votes. Source: `QuorumPeer.java` LearnerType.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// It votes and may lead.
+    Participant,
+    /// It follows without a vote.
+    Observer,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Role::Participant => "participant",
+            Role::Observer => "observer",
+        })
+    }
+}
+
+/// Where a member listens for other members.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PeerAddress {
+    /// Name or number.
+    pub host: String,
+    /// Where the leader listens for learners.
+    pub quorum_port: u16,
+    /// Where votes are exchanged.
+    pub election_port: u16,
+}
+
+impl PeerAddress {
+    /// Where the leader listens for learners.
+    #[must_use]
+    pub fn quorum(&self) -> HostPort {
+        HostPort::new(self.host.clone(), self.quorum_port)
+    }
+
+    /// Where votes are exchanged.
+    #[must_use]
+    pub fn election(&self) -> HostPort {
+        HostPort::new(self.host.clone(), self.election_port)
+    }
+}
+
+/// A member of the ensemble, one `server.N`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its `N`.
+    pub id: ServerId,
+    /// Its addresses; more than one only with `multiAddress.enabled`, never none.
+    pub addresses: Vec<PeerAddress>,
+    /// Whether it votes.
+    pub role: Role,
+    /// Where its clients connect, where the list says it.
+    pub client: Option<HostPort>,
+    /// Whether `client` was filled in from the member's own `clientPort`; it is not written out then.
+    pub client_from_static: bool,
+}
+
+impl Member {
+    /// Reads the value of a `server.N`: `host:2888:3888[:role][|host:…][;[host:]2181]`.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with the text.
+    pub fn parse(id: ServerId, text: &str, multi_address: bool) -> Result<Self, String> {
+        let mut halves = text.split(';');
+        let servers = halves.next().unwrap_or_default();
+        let client = halves.next();
+        if halves.next().is_some() || servers.trim().is_empty() {
+            return Err(bad_form(text));
+        }
+        let client = match client {
+            // Java drops trailing empty parts, so `host:1:2;` means no client address.
+            None => None,
+            Some(part) if part.trim().is_empty() => None,
+            Some(part) => Some(parse_client(text, part)?),
+        };
+        let parts: Vec<&str> = servers.split('|').collect();
+        if parts.len() > 1 && !multi_address {
+            return Err(format!(
+                "`{text}` has {} addresses; several are allowed with multiAddress.enabled=true only",
+                parts.len()
+            ));
+        }
+        let mut addresses = Vec::with_capacity(parts.len());
+        let mut role = None;
+        for part in parts {
+            let (address, part_role) = parse_peer(text, part)?;
+            if let Some(part_role) = part_role {
+                if role.is_some_and(|role| role != part_role) {
+                    return Err(format!("`{text}` names different roles for one server"));
+                }
+                role = Some(part_role);
+            }
+            addresses.push(address);
+        }
+        Ok(Member {
+            id,
+            addresses,
+            role: role.unwrap_or(Role::Participant),
+            client,
+            client_from_static: false,
+        })
+    }
+
+    /// The first address: the only one without `multiAddress.enabled`.
+    #[must_use]
+    pub fn address(&self) -> &PeerAddress {
+        &self.addresses[0]
+    }
+}
+
+fn bad_form(text: &str) -> String {
+    format!("`{text}` must have the form host:2888:3888[:participant|observer][;[host:]2181]")
+}
+
+/// Splits at colons, but not inside of the brackets of an IPv6 address.
+fn fields<'a>(whole: &str, text: &'a str) -> Result<Vec<&'a str>, String> {
+    let text = text.trim();
+    let Some(rest) = text.strip_prefix('[') else {
+        return Ok(text.split(':').collect());
+    };
+    let (host, behind) = rest
+        .split_once(']')
+        .ok_or_else(|| format!("`{whole}` opens a bracket that it does not close"))?;
+    let ports = behind.strip_prefix(':').ok_or_else(|| bad_form(whole))?;
+    let mut fields = vec![host];
+    fields.extend(ports.split(':'));
+    Ok(fields)
+}
+
+fn port(whole: &str, text: &str) -> Result<u16, String> {
+    text.trim()
+        .parse()
+        .map_err(|_| format!("`{text}` in `{whole}` is no port; a port is a number up to 65535"))
+}
+
+fn parse_client(whole: &str, text: &str) -> Result<HostPort, String> {
+    match fields(whole, text)?.as_slice() {
+        [number] => Ok(HostPort::new("0.0.0.0", port(whole, number)?)),
+        [host, number] if !host.is_empty() => Ok(HostPort::new(*host, port(whole, number)?)),
+        _ => Err(bad_form(whole)),
+    }
+}
+
+fn parse_peer(whole: &str, text: &str) -> Result<(PeerAddress, Option<Role>), String> {
+    let fields = fields(whole, text)?;
+    let (host, quorum, election, role) = match fields.as_slice() {
+        [host, quorum, election] => (*host, *quorum, *election, None),
+        [host, quorum, election, role] => (*host, *quorum, *election, Some(*role)),
+        _ => return Err(bad_form(whole)),
+    };
+    if host.is_empty() {
+        return Err(bad_form(whole));
+    }
+    let address = PeerAddress {
+        host: host.to_owned(),
+        quorum_port: port(whole, quorum)?,
+        election_port: port(whole, election)?,
+    };
+    if address.quorum_port == address.election_port {
+        return Err(format!(
+            "`{whole}` has {quorum} for both the quorum and the election port; they must differ"
+        ));
+    }
+    let role = match role.map(|role| role.trim().to_ascii_lowercase()).as_deref() {
+        None => None,
+        Some("participant") => Some(Role::Participant),
+        Some("observer") => Some(Role::Observer),
+        Some(other) => {
+            return Err(format!(
+                "`{other}` in `{whole}` must be participant or observer"
+            ));
+        }
+    };
+    Ok((address, role))
+}
+
+/// The value as Java writes it into `/zookeeper/config` and into messages.
+/// Source: `QuorumPeer.java` QuorumServer.toString.
+impl fmt::Display for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut addresses: Vec<&PeerAddress> = self.addresses.iter().collect();
+        addresses.sort_by(|a, b| a.host.cmp(&b.host));
+        for (index, address) in addresses.iter().enumerate() {
+            if index > 0 {
+                f.write_str("|")?;
+            }
+            write!(
+                f,
+                "{}:{}:{}",
+                Bracketed(&address.host),
+                address.quorum_port,
+                address.election_port
+            )?;
+        }
+        write!(f, ":{}", self.role)?;
+        match &self.client {
+            Some(client) if !self.client_from_static => write!(f, ";{client}"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The ensemble's members and how their votes count.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ensemble {
+    /// All members by id, observers too. Empty for a standalone server.
+    pub members: BTreeMap<ServerId, Member>,
+    /// Groups of a hierarchical quorum by their number; empty for plain majorities.
+    pub groups: BTreeMap<i64, Vec<ServerId>>,
+    /// Weights that were set; a voter without one weighs 1.
+    pub weights: BTreeMap<ServerId, i64>,
+    /// The configuration's version: the zxid of the reconfig that made it.
+    pub version: i64,
+}
+
+impl Ensemble {
+    /// Members with a vote.
+    pub fn voters(&self) -> impl Iterator<Item = &Member> {
+        self.members
+            .values()
+            .filter(|member| member.role == Role::Participant)
+    }
+
+    /// Members without a vote.
+    pub fn observers(&self) -> impl Iterator<Item = &Member> {
+        self.members
+            .values()
+            .filter(|member| member.role == Role::Observer)
+    }
+
+    /// Whether votes count by groups and weights.
+    #[must_use]
+    pub fn is_hierarchical(&self) -> bool {
+        !self.groups.is_empty() || !self.weights.is_empty()
+    }
+
+    /// Reads the text form that this type's `Display` writes, as it stands in `/zookeeper/config`,
+    /// in NEWLEADER packets and in votes.
+    ///
+    /// # Errors
+    /// A sentence about the first line that makes no sense.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut ensemble = Ensemble::default();
+        for property in super::properties::parse(text.as_bytes()) {
+            // Several addresses are taken here: whoever sent them has the feature on.
+            ensemble.add(&property.key, &property.value, true)?;
+        }
+        ensemble.check_groups()?;
+        Ok(ensemble)
+    }
+
+    /// Takes one line in; false where the key is none of an ensemble's.
+    pub(super) fn add(
+        &mut self,
+        key: &str,
+        value: &str,
+        multi_address: bool,
+    ) -> Result<bool, String> {
+        if let Some(id) = key.strip_prefix("server.") {
+            let id = parse_id(key, id)?;
+            let member = Member::parse(id, value, multi_address)?;
+            self.members.insert(id, member);
+        } else if key.starts_with("group") {
+            let group = key.split_once('.').map_or("", |(_, number)| number);
+            let group = group
+                .parse()
+                .map_err(|_| format!("`{key}` must be group.N with a number N"))?;
+            let mut ids = Vec::new();
+            for text in value.split(':') {
+                ids.push(parse_id(value, text)?);
+            }
+            self.groups.insert(group, ids);
+        } else if key.starts_with("weight") {
+            let id = parse_id(key, key.split_once('.').map_or("", |(_, number)| number))?;
+            let weight: i64 = value
+                .parse()
+                .ok()
+                .filter(|weight| *weight >= 0)
+                .ok_or_else(|| format!("`{value}` is no weight; a weight is a number from 0 up"))?;
+            self.weights.insert(id, weight);
+        } else if key == "version" {
+            self.version = i64::from_str_radix(value, 16)
+                .map_err(|_| format!("`{value}` is no version; it is a hexadecimal number"))?;
+        } else {
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// With groups, every voter is in exactly one. Source: `QuorumHierarchical.java` parse.
+    pub(super) fn check_groups(&self) -> Result<(), String> {
+        if !self.is_hierarchical() {
+            return Ok(());
+        }
+        let mut grouped = std::collections::BTreeSet::new();
+        for id in self.groups.values().flatten() {
+            if !grouped.insert(*id) {
+                return Err(format!("server {id} is in several groups"));
+            }
+        }
+        match self.voters().find(|member| !grouped.contains(&member.id)) {
+            Some(member) => Err(format!("server {} is in no group", member.id)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn parse_id(whole: &str, text: &str) -> Result<ServerId, String> {
+    text.trim()
+        .parse()
+        .ok()
+        .filter(|id| (0..=i64::from(u32::MAX)).contains(id))
+        .map(ServerId)
+        .ok_or_else(|| {
+            format!("`{text}` in `{whole}` is no server id; an id is a number, best from 1 to 255")
+        })
+}
+
+/// One `server.N=…` a line, groups and weights, then `version=` in hexadecimal without a line's end.
+/// Source: `QuorumMaj.java` toString; `QuorumHierarchical.java` toString ends in the same line.
+impl fmt::Display for Ensemble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for member in self.members.values() {
+            writeln!(f, "server.{}={member}", member.id)?;
+        }
+        if self.is_hierarchical() {
+            for (group, ids) in &self.groups {
+                let ids: Vec<String> = ids.iter().map(ServerId::to_string).collect();
+                writeln!(f, "group.{group}={}", ids.join(":"))?;
+            }
+            for voter in self.voters() {
+                let weight = self.weights.get(&voter.id).copied().unwrap_or(1);
+                writeln!(f, "weight.{}={weight}", voter.id)?;
+            }
+        }
+        write!(f, "version={:x}", self.version)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(text: &str) -> Result<Member, String> {
+        Member::parse(ServerId(1), text, false)
+    }
+
+    #[test]
+    fn a_member_is_read_in_every_form_that_java_takes() {
+        for (text, written) in [
+            ("h:2888:3888", "h:2888:3888:participant"),
+            ("h:2888:3888:observer", "h:2888:3888:observer"),
+            ("h:2888:3888:OBSERVER", "h:2888:3888:observer"),
+            ("h:2888:3888;2181", "h:2888:3888:participant;0.0.0.0:2181"),
+            ("h:2888:3888;", "h:2888:3888:participant"),
+            (
+                "h:2888:3888:participant;c:2181",
+                "h:2888:3888:participant;c:2181",
+            ),
+            (
+                "[2001:db8::1]:2888:3888;[::]:2181",
+                "[2001:db8::1]:2888:3888:participant;[::]:2181",
+            ),
+        ] {
+            assert_eq!(member(text).unwrap().to_string(), written, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_members_bad_forms_are_refused_with_a_sentence() {
+        const FORM: &str = "must have the form host:2888:3888[:participant|observer][;[host:]2181]";
+        for (text, problem) in [
+            ("", format!("`` {FORM}")),
+            ("h", format!("`h` {FORM}")),
+            ("h:2888", format!("`h:2888` {FORM}")),
+            (":1:2", format!("`:1:2` {FORM}")),
+            ("h:1:2:observer:x", format!("`h:1:2:observer:x` {FORM}")),
+            ("h:1:2;3;4", format!("`h:1:2;3;4` {FORM}")),
+            ("h:1:2;a:b:c", format!("`h:1:2;a:b:c` {FORM}")),
+            ("[::1]", format!("`[::1]` {FORM}")),
+            ("[::1:1:2", "`[::1:1:2` opens a bracket that it does not close".into()),
+            (
+                "h:99999:2",
+                "`99999` in `h:99999:2` is no port; a port is a number up to 65535".into(),
+            ),
+            (
+                "h:1:1",
+                "`h:1:1` has 1 for both the quorum and the election port; they must differ".into(),
+            ),
+            ("h:1:2:voter", "`voter` in `h:1:2:voter` must be participant or observer".into()),
+            (
+                "a:1:2|b:1:2",
+                "`a:1:2|b:1:2` has 2 addresses; several are allowed with multiAddress.enabled=true only"
+                    .into(),
+            ),
+        ] {
+            assert_eq!(member(text).unwrap_err(), problem, "{text}");
+        }
+    }
+
+    #[test]
+    fn several_addresses_are_read_and_written_sorted_with_multi_address() {
+        let member = Member::parse(ServerId(1), "b:1:2:observer|a:3:4:observer;5", true).unwrap();
+        assert_eq!(member.to_string(), "a:3:4|b:1:2:observer;0.0.0.0:5");
+        assert!(Member::parse(ServerId(1), "b:1:2:observer|a:3:4:participant", true).is_err());
+    }
+
+    #[test]
+    fn an_ensembles_text_reads_back_as_itself() {
+        let plain = "server.1=a:2888:3888:participant;0.0.0.0:2181\nserver.2=b:2888:3888:observer\nversion=100000002";
+        assert_eq!(Ensemble::parse(plain).unwrap().to_string(), plain);
+        let groups = "server.1=a:1:2:participant\nserver.2=b:1:2:participant\ngroup.1=1:2\nweight.1=1\nweight.2=0\nversion=0";
+        assert_eq!(Ensemble::parse(groups).unwrap().to_string(), groups);
+    }
+
+    #[test]
+    fn with_groups_every_voter_is_in_one() {
+        let one_missing = "server.1=a:1:2\nserver.2=b:1:2\ngroup.1=1";
+        assert_eq!(
+            Ensemble::parse(one_missing).unwrap_err(),
+            "server 2 is in no group"
+        );
+        let twice = "server.1=a:1:2\ngroup.1=1\ngroup.2=1";
+        assert_eq!(
+            Ensemble::parse(twice).unwrap_err(),
+            "server 1 is in several groups"
+        );
+    }
+}

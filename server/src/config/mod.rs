@@ -1,0 +1,20 @@
+//! The configuration of one server: zoo.cfg as Java reads it, its dynamic part, `myid` and `-D`
+//! pairs, parsed once into typed, checked values. Sources: `QuorumPeerConfig.java`, and for keys
+//! that Java reads as system properties, the class named at the field.
+
+mod build;
+mod ensemble;
+mod error;
+mod foreign;
+mod properties;
+mod settings;
+mod source;
+
+pub use build::{IdNeed, read_config};
+pub use ensemble::{Ensemble, HostPort, Member, PeerAddress, Role};
+pub use error::ConfigError;
+pub use properties::{Property, parse as parse_properties};
+pub use settings::{
+    AdminConfig, AuthConfig, ClientConfig, Compression, ContainerConfig, MetricsConfig,
+    PurgeConfig, QuorumConfig, ServerConfig, StorageConfig, TlsConfig,
+};
