@@ -1,8 +1,18 @@
 //! The ZooKeeper operator: `observe` what is, `plan` one step, `apply` it, report `status`.
 //!
 //! The modules are listed in reading order; each may use those above it. Only
-//! `observe`, `apply`, `lease` and `controller` speak to anything outside.
+//! `observe`, `apply`, `lease`, `web` and `controller` speak to anything outside.
 
 pub mod crd;
 pub mod valid;
+
 pub mod objects;
+pub mod plan;
+pub mod status;
+
+pub mod apply;
+pub mod controller;
+pub mod lease;
+pub mod metrics;
+pub mod observe;
+pub mod web;

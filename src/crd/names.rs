@@ -17,12 +17,17 @@ pub const ANNOTATION_CONFIG_HASH: &str = "zookeeper.ensemble.dev/config-hash";
 pub const ANNOTATION_TEMPLATE_HASH: &str = "zookeeper.ensemble.dev/template-hash";
 /// On every owned object: the hash of what the operator last applied to it.
 pub const ANNOTATION_APPLIED_HASH: &str = "zookeeper.ensemble.dev/applied-hash";
-/// On a cluster: change its value to restart every member in order. On a pod:
-/// any value restarts that member alone.
+/// On a cluster: change its value to restart every member in order.
 pub const ANNOTATION_RESTART: &str = "zookeeper.ensemble.dev/restart";
+/// On a pod: any value restarts that member alone, when it is safe.
+pub const ANNOTATION_RESTART_POD: &str = "zookeeper.ensemble.dev/restart-pod";
 /// On a cluster: `"true"` lets empty disks found an ensemble although volumes
 /// older than the resource exist. It is heard only before the first quorum.
 pub const ANNOTATION_BOOTSTRAP: &str = "zookeeper.ensemble.dev/bootstrap";
+/// On a StatefulSet: which pod is about to be deleted, and since when. It is
+/// written against the resourceVersion that the decision was made on, so of two
+/// operators, or of two decisions, only one can be carried out.
+pub const ANNOTATION_RESTARTING: &str = "zookeeper.ensemble.dev/restarting";
 /// Set by the StatefulSet controller on each pod: the revision it was made from.
 pub const LABEL_REVISION: &str = "controller-revision-hash";
 

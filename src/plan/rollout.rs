@@ -1,0 +1,345 @@
+//! Which member may be restarted: named predicates, the failed ones reported.
+//!
+//! Pods that cannot run at all are replaced whatever the quorum: they give it
+//! nothing. Pods that run without serving come next. A serving member goes down
+//! only while the others are a quorum, every one of them is back from its own
+//! restart, and, if it leads, nobody else is left to restart.
+
+use super::observed::{ContainerView, Observed, PodView};
+use super::quorum::Ensemble;
+use crate::crd::names::ANNOTATION_RESTARTING;
+use crate::objects::{Kind, template_hashes};
+use crate::valid::{Member, ServerId, ValidCluster};
+use k8s_openapi::jiff::SignedDuration;
+use std::fmt;
+
+/// How long a member must have been without service, with no leader anywhere,
+/// before restarting it is taken to cost nothing: an election or the reading of
+/// a snapshot must not be cut short.
+pub const IDLE_GRACE: SignedDuration = SignedDuration::from_secs(60);
+
+/// How long an announced restart keeps every other one waiting: it covers the
+/// moment between the announcement and the deletion, by whichever operator.
+pub const ANNOUNCEMENT: SignedDuration = SignedDuration::from_secs(15);
+
+/// Why a pod is to be restarted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Why {
+    /// It was made for another zoo.cfg.
+    ConfigChanged,
+    /// It was made from another template: image, resources, placement.
+    TemplateChanged,
+    /// Its template was changed by someone else, as `kubectl rollout restart` does.
+    RevisionChanged,
+    /// A person annotated the pod.
+    Requested,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::ConfigChanged => "its configuration changed",
+            Self::TemplateChanged => "its pod template changed",
+            Self::RevisionChanged => "the StatefulSet's revision changed",
+            Self::Requested => "a restart was requested",
+        })
+    }
+}
+
+/// One pod to delete, exactly as it was seen.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Restart {
+    /// The pod's name.
+    pub pod: String,
+    /// The member's id.
+    pub id: ServerId,
+    /// The pod's UID: a namesake is left alone.
+    pub uid: String,
+    /// The pod's resourceVersion: a pod that changed since is left alone.
+    pub resource_version: String,
+    /// The StatefulSet's resourceVersion: if anyone restarted anything since, this restart is off.
+    pub stateful_set_version: String,
+    /// leader, follower, or what else it was.
+    pub role: &'static str,
+    /// The cause.
+    pub why: Why,
+    /// What makes it safe now, in words.
+    pub because: &'static str,
+}
+
+/// A condition for restarting a member.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Predicate {
+    /// Every pod exists and stays.
+    EveryPodIsThere,
+    /// Every restarted member serves again.
+    RestartedMembersAreBack,
+    /// The other voters, each in sync with the leader, are a quorum.
+    OthersAreQuorum,
+    /// Without any leader, only a member that has long been idle is restarted.
+    IdleForLong,
+    /// No other restart was announced a moment ago.
+    NoRestartUnderWay,
+}
+
+impl Predicate {
+    /// Its name in status.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::EveryPodIsThere => "EveryPodIsThere",
+            Self::RestartedMembersAreBack => "RestartedMembersAreBack",
+            Self::OthersAreQuorum => "OthersAreQuorum",
+            Self::IdleForLong => "IdleForLong",
+            Self::NoRestartUnderWay => "NoRestartUnderWay",
+        }
+    }
+}
+
+/// A predicate that failed, and what it found.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Refusal {
+    /// Which one.
+    pub predicate: Predicate,
+    /// What it found.
+    pub message: String,
+}
+
+/// Whether the StatefulSet controller has seen the newest StatefulSet.
+pub fn stateful_set_is_observed(observed: &Observed) -> bool {
+    observed.objects.get(&Kind::StatefulSet).is_some_and(|set| {
+        let generation = set["metadata"]["generation"].as_i64();
+        generation.is_some() && set["status"]["observedGeneration"].as_i64() >= generation
+    })
+}
+
+/// The pods that are not what the newest template makes.
+pub fn stale(cluster: &ValidCluster, observed: &Observed) -> Vec<(String, Why)> {
+    let Some(set) = observed.objects.get(&Kind::StatefulSet) else { return Vec::new() };
+    let (config_hash, template_hash) = template_hashes(set);
+    let update_revision = set["status"]["updateRevision"].as_str().filter(|_| stateful_set_is_observed(observed));
+    let why = |pod: &PodView| {
+        if pod.config_hash.as_deref() != config_hash {
+            Some(Why::ConfigChanged)
+        } else if pod.template_hash.as_deref() != template_hash {
+            Some(Why::TemplateChanged)
+        } else if update_revision.is_some() && pod.revision.as_deref() != update_revision {
+            Some(Why::RevisionChanged)
+        } else if pod.restart_requested {
+            Some(Why::Requested)
+        } else {
+            None
+        }
+    };
+    cluster
+        .members
+        .iter()
+        .filter_map(|member| Some((member.pod.clone(), why(observed.pods.get(&member.pod)?)?)))
+        .collect()
+}
+
+struct Candidate<'a> {
+    member: &'a Member,
+    pod: &'a PodView,
+    why: Why,
+}
+
+/// The member to restart now. What forbids a restart is added to `refusals`.
+pub fn next(
+    cluster: &ValidCluster,
+    observed: &Observed,
+    ensemble: &Ensemble,
+    stale: &[(String, Why)],
+    refusals: &mut Vec<Refusal>,
+) -> Option<Restart> {
+    let set = observed.objects.get(&Kind::StatefulSet)?;
+    let version = set["metadata"]["resourceVersion"].as_str()?;
+    let candidates: Vec<Candidate<'_>> = stale
+        .iter()
+        .filter_map(|(name, why)| {
+            let member = cluster.members.iter().find(|member| &member.pod == name)?;
+            let pod = observed.pods.get(name).filter(|pod| !pod.terminating)?;
+            Some(Candidate { member, pod, why: *why })
+        })
+        .collect();
+    if candidates.is_empty() {
+        return None;
+    }
+    let restart = |candidate: &Candidate<'_>, because| {
+        Some(Restart {
+            pod: candidate.member.pod.clone(),
+            id: candidate.member.id,
+            uid: candidate.pod.uid.clone(),
+            resource_version: candidate.pod.resource_version.clone(),
+            stateful_set_version: version.to_owned(),
+            role: role(observed, ensemble, candidate.member.id),
+            why: candidate.why,
+            because,
+        })
+    };
+    if let Some(stuck) = candidates.iter().find(|c| matches!(c.pod.container, ContainerView::Stuck { .. })) {
+        return restart(stuck, "it does not run, so nothing is lost");
+    }
+    if let Some(refusal) = restart_under_way(observed, set) {
+        refusals.push(refusal);
+        return None;
+    }
+    if let Some(idle) = candidates.iter().find(|c| !may_serve(observed, ensemble, c)) {
+        return match idle_may_go(cluster, observed, ensemble, idle) {
+            Ok(because) => restart(idle, because),
+            Err(refusal) => {
+                refusals.push(refusal);
+                None
+            }
+        };
+    }
+    // One that is not seen in sync first, the leader last; among equals the highest ordinal.
+    let first = candidates.iter().min_by_key(|candidate| {
+        let id = candidate.member.id;
+        (ensemble.leader == Some(id), ensemble.synced.contains(&id), std::cmp::Reverse(candidate.member.ordinal))
+    })?;
+    match serving_may_go(cluster, observed, ensemble, stale, first.member) {
+        Ok(because) => restart(first, because),
+        Err(found) => {
+            refusals.extend(found);
+            None
+        }
+    }
+}
+
+fn role(observed: &Observed, ensemble: &Ensemble, id: ServerId) -> &'static str {
+    if ensemble.leader == Some(id) {
+        return "leader";
+    }
+    match observed.members.get(&id) {
+        Some(Ok(_)) if ensemble.synced.contains(&id) => "follower",
+        Some(Ok(report)) => report.state.as_str(),
+        _ => "silent",
+    }
+}
+
+/// Whether it may be serving anyone: in its own words, in the leader's, or in the kubelet's.
+fn may_serve(observed: &Observed, ensemble: &Ensemble, candidate: &Candidate<'_>) -> bool {
+    let own_word = observed.members.get(&candidate.member.id).and_then(|report| report.as_ref().ok());
+    ensemble.synced.contains(&candidate.member.id)
+        || own_word.is_some_and(|report| report.serving)
+        || candidate.pod.container == ContainerView::Running { ready: true }
+}
+
+fn restart_under_way(observed: &Observed, set: &serde_json::Value) -> Option<Refusal> {
+    let (uid, at) = set["metadata"]["annotations"][ANNOTATION_RESTARTING].as_str()?.split_once(' ')?;
+    let at: k8s_openapi::jiff::Timestamp = at.parse().ok()?;
+    let (name, _) = observed.pods.iter().find(|(_, pod)| pod.uid == uid && !pod.terminating)?;
+    (observed.now.duration_since(at) < ANNOUNCEMENT).then(|| Refusal {
+        predicate: Predicate::NoRestartUnderWay,
+        message: format!("the restart of {name} was announced at {at} and its pod is still there"),
+    })
+}
+
+/// Whether a pod that runs without serving may be restarted.
+fn idle_may_go(
+    cluster: &ValidCluster,
+    observed: &Observed,
+    ensemble: &Ensemble,
+    idle: &Candidate<'_>,
+) -> Result<&'static str, Refusal> {
+    if ensemble.leader.is_some() {
+        return if ensemble.has_quorum_without(idle.member.id) {
+            Ok("it does not serve, and the others are a quorum without it")
+        } else {
+            Err(others_are_no_quorum(ensemble, idle.member))
+        };
+    }
+    // No leader is seen. Whoever can still run must get the chance to elect one:
+    // members of the new template that cannot run show that it would get no better.
+    everyone_is_there(cluster, observed)?;
+    let broken = cluster.members.iter().find(|member| {
+        observed.pods.get(&member.pod).is_some_and(|pod| matches!(pod.container, ContainerView::Stuck { .. }))
+    });
+    if let Some(broken) = broken {
+        return Err(Refusal {
+            predicate: Predicate::RestartedMembersAreBack,
+            message: format!("{} cannot run from the newest template", broken.pod),
+        });
+    }
+    let idle_long = idle.pod.unready_since.is_some_and(|since| observed.now.duration_since(since) >= IDLE_GRACE);
+    if !idle_long {
+        return Err(Refusal {
+            predicate: Predicate::IdleForLong,
+            message: format!(
+                "no leader is seen; {} is restarted once it has not served for {} s",
+                idle.member.pod,
+                IDLE_GRACE.as_secs()
+            ),
+        });
+    }
+    Ok("it has not served for a minute, and there is no leader")
+}
+
+/// Whether a member that may be serving may be restarted.
+fn serving_may_go(
+    cluster: &ValidCluster,
+    observed: &Observed,
+    ensemble: &Ensemble,
+    stale: &[(String, Why)],
+    member: &Member,
+) -> Result<&'static str, Vec<Refusal>> {
+    let mut refusals = Vec::new();
+    refusals.extend(everyone_is_there(cluster, observed).err());
+    let absent: Vec<&str> = cluster
+        .members
+        .iter()
+        .filter(|other| {
+            let restarted = !stale.iter().any(|(pod, _)| pod == &other.pod);
+            restarted && !(ensemble.synced.contains(&other.id) && super::is_ready(observed, &other.pod))
+        })
+        .map(|other| other.pod.as_str())
+        .collect();
+    if !absent.is_empty() {
+        refusals.push(Refusal {
+            predicate: Predicate::RestartedMembersAreBack,
+            message: format!("waiting for {} to serve again before the next restart", absent.join(", ")),
+        });
+    }
+    // One or two voters can spare nobody: their service is interrupted, but only from full health.
+    let unavoidable = cluster.spares_nobody() && ensemble.synced.len() == cluster.members.len();
+    if !unavoidable && !ensemble.has_quorum_without(member.id) {
+        refusals.push(others_are_no_quorum(ensemble, member));
+    }
+    if !refusals.is_empty() {
+        return Err(refusals);
+    }
+    Ok(if unavoidable {
+        "so few voters can spare nobody: service is interrupted while it restarts"
+    } else {
+        "the others are a quorum without it"
+    })
+}
+
+fn everyone_is_there(cluster: &ValidCluster, observed: &Observed) -> Result<(), Refusal> {
+    let absent: Vec<&str> = cluster
+        .members
+        .iter()
+        .map(|member| member.pod.as_str())
+        .filter(|pod| observed.pods.get(*pod).is_none_or(|pod| pod.terminating))
+        .collect();
+    if absent.is_empty() {
+        return Ok(());
+    }
+    Err(Refusal {
+        predicate: Predicate::EveryPodIsThere,
+        message: format!("{} is missing or being deleted", absent.join(", ")),
+    })
+}
+
+fn others_are_no_quorum(ensemble: &Ensemble, member: &Member) -> Refusal {
+    let others = ensemble.synced.iter().filter(|id| **id != member.id).count();
+    Refusal {
+        predicate: Predicate::OthersAreQuorum,
+        message: format!(
+            "without {}, {others} of {} voters are seen in sync with the leader; {} are a quorum",
+            member.pod,
+            ensemble.voters.len(),
+            ensemble.majority()
+        ),
+    }
+}
