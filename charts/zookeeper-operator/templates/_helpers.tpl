@@ -1,0 +1,62 @@
+{{- define "zookeeper-operator.fullname" -}}
+{{- if contains .Chart.Name .Release.Name -}}
+{{- .Release.Name | trunc 63 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "zookeeper-operator.selector" -}}
+app.kubernetes.io/name: zookeeper-operator
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "zookeeper-operator.labels" -}}
+{{ include "zookeeper-operator.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end -}}
+
+{{- define "zookeeper-operator.image" -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end -}}
+
+{{- define "zookeeper-operator.serviceAccount" -}}
+{{ .Values.serviceAccount.name | default (include "zookeeper-operator.fullname" .) }}
+{{- end -}}
+
+{{- /* What the operator may do in a namespace that it looks after, and no more. */ -}}
+{{- define "zookeeper-operator.rules" -}}
+- apiGroups: [zookeeper.ensemble.dev]
+  resources: [zookeeperclusters]
+  verbs: [get, list, watch]
+- apiGroups: [zookeeper.ensemble.dev]
+  resources: [zookeeperclusters/status]
+  verbs: [patch]
+# Owner references that block deletion need this where the API server checks them.
+- apiGroups: [zookeeper.ensemble.dev]
+  resources: [zookeeperclusters/finalizers]
+  verbs: [update]
+- apiGroups: [""]
+  resources: [configmaps, services, serviceaccounts]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [apps]
+  resources: [statefulsets]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [networking.k8s.io]
+  resources: [networkpolicies]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch, delete]
+- apiGroups: [""]
+  resources: [persistentvolumeclaims]
+  verbs: [get, list, patch]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end -}}
