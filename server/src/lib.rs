@@ -9,6 +9,7 @@ pub mod ids;
 pub mod jute;
 pub mod proto;
 pub mod tree;
+pub mod storage;
 pub mod txn;
 pub mod quorum_proto;
 pub mod zab;

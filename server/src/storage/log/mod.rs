@@ -1,0 +1,15 @@
+//! The transaction log: files of records in Java's format, byte for byte.
+//! Source: `FileTxnLog.java`, `FilePadding.java`, `Util.java`.
+
+mod format;
+mod medium;
+mod read;
+mod truncate;
+mod window;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+pub use read::{LogReader, TornTail, read_log};
+pub use write::{LogOptions, TxnLog};

@@ -1,0 +1,22 @@
+//! The disk: the transaction log, snapshots, epochs and what else a server must not forget, in the
+//! files of Apache ZooKeeper 3.9, so that a disk can go from Java to here and back.
+//!
+//! All of it is synchronous and meant for threads of its own. What a function reports as done is
+//! durable: files are made as a temporary one, fsync, rename, fsync of the directory.
+
+mod directories;
+mod epochs;
+mod error;
+mod files;
+mod identity;
+pub mod log;
+
+pub use directories::Directories;
+pub use epochs::EpochFiles;
+pub use error::StorageError;
+pub use files::VERSION_DIR;
+pub use identity::{
+    CLUSTER_ID_FILE, INITIALIZE_FILE, MYID_FILE, is_empty_disk, read_cluster_id, write_cluster_id,
+    write_initialize_marker, write_myid,
+};
+pub use log::{LogOptions, LogReader, TornTail, TxnLog, read_log};
