@@ -275,8 +275,8 @@ impl Hand<'_> {
             zxid,
             time,
         });
-        let slot = match made {
-            Ok(slot) => slot,
+        let (slot, stat) = match made {
+            Ok(made) => made,
             Err(ErrorCode::NODE_EXISTS) if op == OpCode::CREATE => {
                 // Only a replay comes here: the parent may be older than the child.
                 let parent = split(path).map_or("", |(parent, _)| parent);
@@ -298,7 +298,7 @@ impl Hand<'_> {
         }
         Ok(Outcome::Created {
             path: path.to_owned(),
-            stat: NodeRef::new(self.tree, slot).stat(),
+            stat,
         })
     }
 
@@ -323,7 +323,7 @@ impl Hand<'_> {
     ) -> Result<Stat, ErrorCode> {
         let TxnHeader { zxid, time, .. } = *self.header;
         let data = data.map(|data| &data[..]);
-        let slot = self.tree.set_data(path, data, version, zxid, time)?;
+        let (slot, stat) = self.tree.set_data(path, data, version, zxid, time)?;
         if !self.watches.is_empty() {
             let (acl, parent_acl) = self.acls_of(slot);
             let at = Change {
@@ -334,7 +334,7 @@ impl Hand<'_> {
             };
             self.watches.data_changed(&at, self.fired);
         }
-        Ok(NodeRef::new(self.tree, slot).stat())
+        Ok(stat)
     }
 
     fn acls_of(&self, slot: Slot) -> (Arc<[Acl]>, Arc<[Acl]>) {

@@ -10,7 +10,7 @@ use super::quota::{self, Quotas, StatsTrack};
 use super::read::NodeRef;
 use super::slab::Slab;
 use crate::ids::{SessionId, WallMs, Zxid};
-use crate::proto::{Acl, ErrorCode};
+use crate::proto::{Acl, ErrorCode, Stat};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -210,7 +210,7 @@ impl Tree {
     /// # Errors
     /// `NO_NODE` without a parent, `NODE_EXISTS` where the node is there (a replayed transaction):
     /// it then takes the access list all the same, as in Java.
-    pub(super) fn create(&mut self, new: NewNode<'_>) -> Result<Slot, ErrorCode> {
+    pub(super) fn create(&mut self, new: NewNode<'_>) -> Result<(Slot, Stat), ErrorCode> {
         let (parent_path, name) = split(new.path).ok_or(ErrorCode::NO_NODE)?;
         let parent = self.slot(parent_path).ok_or(ErrorCode::NO_NODE)?;
         let acl = self.acls.intern(new.acl);
@@ -225,8 +225,10 @@ impl Tree {
             .attach(new.path, Some(parent), name, new.data, &stat, acl)
             .ok_or(ErrorCode::SYSTEM_ERROR)?;
         self.raise_cversion(parent, new.parent_cversion, new.zxid);
+        // Taken here, for a quota's count may set this very node's data.
+        let stat = NodeRef::new(self, slot).stat();
         self.quota_after_create(new.path, parent_path, name, new.data);
-        Ok(slot)
+        Ok((slot, stat))
     }
 
     /// A child was made: cversion and pzxid go up together, and never down, for a replayed create
@@ -344,7 +346,7 @@ impl Tree {
         version: i32,
         zxid: Zxid,
         time: WallMs,
-    ) -> Result<Slot, ErrorCode> {
+    ) -> Result<(Slot, Stat), ErrorCode> {
         let slot = self.slot(path).ok_or(ErrorCode::NO_NODE)?;
         let before = bytes_of(self.slab.get(slot).data());
         let crc = if self.slab.get(slot).outside_digest() {
@@ -360,9 +362,10 @@ impl Tree {
             node.version = version;
         });
         let more = bytes_of(data) - before;
-        self.data_size += if slot == Slot::ROOT { 2 * more } else { more };
+        self.data_size += more;
+        let stat = NodeRef::new(self, slot).stat();
         self.count(path, 0, more);
-        Ok(slot)
+        Ok((slot, stat))
     }
 
     /// Sets a node's access list. Source: `DataTree.java` setACL.
