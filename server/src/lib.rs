@@ -5,10 +5,14 @@
 //! (`storage`, `net`, `admin`) and at last `node`, which owns everything and runs it.
 
 pub mod config;
+pub mod admin;
 pub mod ids;
 pub mod jute;
 pub mod proto;
 pub mod tree;
+pub mod net;
+pub mod service;
+pub mod sessions;
 pub mod storage;
 pub mod txn;
 pub mod quorum_proto;

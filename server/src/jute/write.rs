@@ -51,6 +51,19 @@ impl Writer {
         self.bytes
     }
 
+    /// Gives up everything from `len` on; nothing where less has been written.
+    pub fn truncate(&mut self, len: usize) {
+        self.bytes.truncate(len);
+    }
+
+    /// Writes four bytes over those at `at`, for a length known only afterwards.
+    ///
+    /// # Panics
+    /// Where fewer than four bytes stand at `at`.
+    pub fn set_int(&mut self, at: usize, value: i32) {
+        self.bytes[at..at + 4].copy_from_slice(&value.to_be_bytes());
+    }
+
     /// Bytes as they are, without a length.
     pub fn raw(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);

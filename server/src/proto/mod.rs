@@ -3,10 +3,14 @@
 
 pub mod change;
 pub mod create;
+pub mod auth;
+pub mod connect;
 pub mod data;
 mod error_code;
 pub mod multi;
 mod op_code;
+pub mod watches;
+pub mod reply;
 
 pub use data::{Acl, Id, Perms, Stat};
 pub use error_code::ErrorCode;

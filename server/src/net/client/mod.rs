@@ -1,0 +1,81 @@
+//! Clients' sockets. Source: `NIOServerCnxnFactory.java`, `NIOServerCnxn.java`.
+
+mod task;
+#[cfg(test)]
+mod tests;
+
+use crate::service::Service;
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+/// Connections that may wait to be accepted, where the configuration does not say.
+const LISTEN_BACKLOG: i32 = 1024;
+/// How long to wait after an accept that failed for want of descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+
+/// A port that clients connect to.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+}
+
+impl Listener {
+    /// Takes the port. `backlog` is clientPortListenBacklog, -1 for the default. Call it on a
+    /// tokio runtime.
+    ///
+    /// # Errors
+    /// What the system says, as when the port is taken.
+    pub fn bind(address: SocketAddr, backlog: i32) -> io::Result<Self> {
+        let domain = Domain::for_address(address);
+        let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        if address.is_ipv6() {
+            // The unspecified address means both families, as in Java.
+            socket.set_only_v6(false)?;
+        }
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(if backlog > 0 { backlog } else { LISTEN_BACKLOG })?;
+        Ok(Listener {
+            socket: TcpListener::from_std(socket.into())?,
+        })
+    }
+
+    /// The address taken.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn local_address(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Takes connections in, each on a task of its own, until dropped; dropping it ends them all.
+    pub async fn run(self, service: Arc<Service>) {
+        let mut tasks = JoinSet::new();
+        loop {
+            // Tasks that have ended are let go here, so the set does not grow.
+            while tasks.try_join_next().is_some() {}
+            match self.socket.accept().await {
+                Ok((stream, peer)) => {
+                    let Ok(connection) = service.accept(peer) else {
+                        continue;
+                    };
+                    if let Err(error) = stream.set_nodelay(true) {
+                        tracing::debug!(%peer, %error, "TCP_NODELAY");
+                    }
+                    let task = task::Task::new(Arc::clone(&service), connection, stream);
+                    tasks.spawn(task.run());
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "accepting a client's connection failed");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Sockets: clients' and other members'.
+
+pub mod client;

@@ -1,0 +1,204 @@
+//! Committed changes: into the tree, and their replies and events out to whoever waits here.
+
+use super::Service;
+use super::connection::{CloseReason, ConnState, Connection, Phase, Queued};
+use super::reads::WatchAccess;
+use super::registry::Registry;
+use super::serve::short_name;
+use super::stats::Latency;
+use crate::ids::{ConnId, Xid};
+use crate::jute::Reader;
+use crate::proto::reply::{Frame, write_bare_reply};
+use crate::proto::{OpCode, Perms};
+use crate::tree::{Applied, Fired, acl, write_reply};
+use crate::txn::TxnEntry;
+use std::sync::Arc;
+use std::time::Instant;
+
+impl Service {
+    /// Applies committed transactions in their order. Replies to this server's clients and the
+    /// events of their watches are in the connections' buffers before any later read is answered.
+    pub fn apply(&self, batch: &[TxnEntry]) {
+        if batch.is_empty() {
+            return;
+        }
+        let mut db = self.database.write();
+        let mut watches = WatchAccess::Locked(self.watches.lock());
+        let registry = self.registry.lock();
+        let mut wake: Vec<Arc<Connection>> = Vec::new();
+        let mut fired: Vec<Fired> = Vec::new();
+        let now = Instant::now();
+        for entry in batch {
+            let asker = registry.by_session(entry.header.client_id);
+            if let Some(connection) = asker {
+                let mut state = connection.state.lock();
+                self.answer_ready_reads(connection, &mut state, &db, &mut watches);
+            }
+            let applied = db.apply(entry, &mut fired, watches.get());
+            for fired in fired.drain(..) {
+                self.deliver(&registry, &fired, &mut wake);
+            }
+            if let Some(connection) = asker {
+                self.reply(connection, entry, &applied, now, &mut wake);
+            }
+        }
+        drop(registry);
+        drop(watches);
+        drop(db);
+        for connection in wake {
+            connection.state.lock().touched_by_batch = false;
+            connection.wake();
+        }
+    }
+
+    fn deliver(&self, registry: &Registry, fired: &Fired, wake: &mut Vec<Arc<Connection>>) {
+        let Some(connection) = registry.get(fired.conn) else {
+            return;
+        };
+        let mut state = connection.state.lock();
+        if state.phase != Phase::Open {
+            return;
+        }
+        let visible = self.settings.skip_acl
+            || fired
+                .acl
+                .as_deref()
+                .is_none_or(|list| acl::allows(list, Perms::READ, &state.auth));
+        if !visible {
+            return;
+        }
+        state.event(&fired.event);
+        if state.waiting_bytes() > self.settings.output_bytes_max {
+            tracing::warn!(peer = %connection.peer, session = %state.session,
+                bytes = state.waiting_bytes(),
+                "closing a client's connection: it does not take its events");
+            state.close(CloseReason::SlowReader);
+        }
+        note_touched(connection, &mut state, wake);
+    }
+
+    /// Answers the request that became `entry`, where it is the one this connection waits for.
+    fn reply(
+        &self,
+        connection: &Arc<Connection>,
+        entry: &TxnEntry,
+        applied: &Applied,
+        now: Instant,
+        wake: &mut Vec<Arc<Connection>>,
+    ) {
+        let mut state = connection.state.lock();
+        let header = &entry.header;
+        if state.phase == Phase::Opening && header.op == OpCode::CREATE_SESSION {
+            self.open_session(connection, &mut state);
+            note_touched(connection, &mut state, wake);
+            return;
+        }
+        let Some((op, at)) = state.take_write(header.cxid) else {
+            // Not asked for here: another member's, an older connection's, or the leader's own
+            // word that the session's time has run out.
+            if header.op == OpCode::CLOSE_SESSION {
+                state.close(CloseReason::SessionExpired);
+                note_touched(connection, &mut state, wake);
+            }
+            return;
+        };
+        self.stats.under_way(-1);
+        note_touched(connection, &mut state, wake);
+        if state.phase != Phase::Open {
+            return;
+        }
+        let mut latency = Latency::default();
+        latency.add(1, now.duration_since(at));
+        self.stats.answered(&latency);
+        state.note_answered(&latency);
+        state.info.last_op = short_name(op);
+        state.info.last_cxid = i64::from(header.cxid.0);
+        state.info.last_zxid = header.zxid;
+        if applied.session_moved() {
+            // Source: FinalRequestProcessor.java SessionMovedException, ZOOKEEPER-710.
+            state.close(CloseReason::SessionMoved);
+            return;
+        }
+        let out = &mut state.out;
+        let frame = Frame::reply(out, header.cxid, header.zxid, applied.err);
+        write_reply(op, applied, out);
+        frame.end(out);
+        state.out_packets += 1;
+        if op == OpCode::CLOSE_SESSION {
+            state.close(CloseReason::SessionClosed);
+        }
+    }
+
+    pub(super) fn finish_sync(&self, conn: ConnId, xid: Xid) {
+        let db = self.database.read();
+        let connection = {
+            let registry = self.registry.lock();
+            registry.get(conn).cloned()
+        };
+        let Some(connection) = connection else {
+            return;
+        };
+        let mut watches = WatchAccess::Free(&self.watches);
+        let mut state = connection.state.lock();
+        self.answer_ready_reads(&connection, &mut state, &db, &mut watches);
+        let path = match state.queue.front() {
+            Some(Queued::Write { op, echo, .. }) if *op == OpCode::SYNC => echo.clone(),
+            _ => return,
+        };
+        let Some((op, at)) = state.take_write(xid) else {
+            return;
+        };
+        self.stats.under_way(-1);
+        if state.phase == Phase::Open {
+            let mut latency = Latency::default();
+            latency.add(1, at.elapsed());
+            self.stats.answered(&latency);
+            state.note_answered(&latency);
+            state.info.last_op = short_name(op);
+            let zxid = db.last_processed();
+            let body = path.unwrap_or_default();
+            match Reader::new(&body).buffer_or_null() {
+                Ok(path) => {
+                    let frame =
+                        Frame::reply(&mut state.out, xid, zxid, crate::proto::ErrorCode::OK);
+                    state.out.buffer_or_null(path);
+                    frame.end(&mut state.out);
+                }
+                Err(_) => {
+                    let err = crate::proto::ErrorCode::MARSHALLING_ERROR;
+                    write_bare_reply(&mut state.out, xid, zxid, err);
+                }
+            }
+            state.out_packets += 1;
+        }
+        drop(state);
+        connection.wake();
+    }
+}
+
+fn note_touched(
+    connection: &Arc<Connection>,
+    state: &mut ConnState,
+    wake: &mut Vec<Arc<Connection>>,
+) {
+    if !state.touched_by_batch {
+        state.touched_by_batch = true;
+        wake.push(Arc::clone(connection));
+    }
+}
+
+impl ConnState {
+    /// Takes the write at the front of the queue, if its number is `xid`.
+    fn take_write(&mut self, xid: Xid) -> Option<(OpCode, Instant)> {
+        match self.queue.front() {
+            Some(Queued::Write {
+                xid: first, op, at, ..
+            }) if *first == xid => {
+                let taken = (*op, *at);
+                self.queue.pop_front();
+                Some(taken)
+            }
+            _ => None,
+        }
+    }
+}

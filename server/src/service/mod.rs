@@ -1,0 +1,208 @@
+//! What clients are served: the database, the connections, and the way between them and the
+//! ensemble.
+//!
+//! Reads are answered by each connection's own task under the database's read lock. Writes go to
+//! [`Consensus`] and come back to every member through [`Service::apply`], which holds the write
+//! lock once per batch. Replies and events are appended to the connection's one buffer while the
+//! database is locked, so no client ever sees a state before the event that announces it.
+//!
+//! Locks are taken in this order and never the other way: database, watches, registry, connection.
+
+mod apply;
+mod auth;
+mod connection;
+mod handshake;
+mod reads;
+mod registry;
+mod serve;
+mod settings;
+mod stats;
+mod status;
+
+pub use connection::CloseReason;
+pub(crate) use connection::{Connection, Phase};
+pub(crate) use registry::Registry;
+pub(crate) use serve::{NextFrame, next_frame};
+pub use settings::{Settings, Whitelist};
+pub use stats::{Latency, Stats};
+pub use status::{LearnerStatus, MemberState, NodeStatus, Role, Serving};
+
+use crate::ids::{ConnId, SessionId, Xid};
+use crate::tree::{Database, Watches};
+use crate::txn::Request;
+use parking_lot::{Mutex, RwLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
+
+/// A change on its way to the leader: writes, sync (9), createSession (-10, the body is the timeout
+/// as an int), closeSession (-11) and reconfig.
+#[derive(Debug)]
+pub struct WriteRequest {
+    /// Where it came from on this server.
+    pub conn: ConnId,
+    /// What it asks.
+    pub request: Request,
+}
+
+/// The way to the ensemble. Neither call may wait, nor call back into the [`Service`] from the
+/// same thread.
+pub trait Consensus: Send + Sync {
+    /// Has a change proposed. What comes of it comes through [`Service::apply`], in order, or for
+    /// a sync through [`Service::synced`].
+    fn submit(&self, request: WriteRequest);
+
+    /// Asks the leader whether a session still lives, and has it live here from now on. The answer
+    /// is [`Service::revalidated`].
+    fn revalidate(&self, conn: ConnId, session: SessionId, timeout_ms: i32);
+}
+
+/// All that clients are served from.
+pub struct Service {
+    /// How clients are treated.
+    pub settings: Settings,
+    /// Sessions and nodes. Whoever only reads takes the read lock, briefly.
+    pub database: RwLock<Database>,
+    /// What this member is, for whoever asks. The node writes it.
+    pub status: RwLock<NodeStatus>,
+    /// Counters over all connections.
+    pub stats: Stats,
+    pub(crate) watches: Mutex<Watches>,
+    pub(crate) registry: Mutex<Registry>,
+    consensus: RwLock<Option<Arc<dyn Consensus>>>,
+    next_session: AtomicI64,
+    /// What `registry.serving` is, for those who can't take its lock; 0 for none.
+    serving_code: AtomicU8,
+}
+
+impl Service {
+    /// A service over `database` that serves nobody yet. `now_ms` is the wall clock's time: the
+    /// numbers of new sessions begin with it.
+    #[must_use]
+    pub fn new(settings: Settings, database: Database, now_ms: i64) -> Arc<Self> {
+        let first = crate::sessions::first_session_id(settings.server_id, now_ms);
+        let status = NodeStatus {
+            server_id: settings.server_id,
+            ..NodeStatus::default()
+        };
+        Arc::new(Service {
+            settings,
+            database: RwLock::new(database),
+            status: RwLock::new(status),
+            stats: Stats::default(),
+            watches: Mutex::new(Watches::default()),
+            registry: Mutex::new(Registry::default()),
+            consensus: RwLock::new(None),
+            next_session: AtomicI64::new(first.0),
+            serving_code: AtomicU8::new(0),
+        })
+    }
+
+    /// Says where changes go.
+    pub fn set_consensus(&self, consensus: Arc<dyn Consensus>) {
+        *self.consensus.write() = Some(consensus);
+    }
+
+    pub(crate) fn consensus(&self) -> Option<Arc<dyn Consensus>> {
+        self.consensus.read().clone()
+    }
+
+    pub(crate) fn new_session_id(&self) -> SessionId {
+        SessionId(self.next_session.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Lets clients in.
+    pub fn start_serving(&self, serving: Serving) {
+        let mut registry = self.registry.lock();
+        registry.serving = Some(serving);
+        self.serving_code.store(serving.code(), Ordering::Release);
+    }
+
+    /// Closes every client's connection and forgets its requests and watches: the member has lost
+    /// its leader, or stops.
+    pub fn stop_serving(&self) {
+        let dropped = {
+            let mut registry = self.registry.lock();
+            registry.serving = None;
+            self.serving_code.store(0, Ordering::Release);
+            registry.drain()
+        };
+        for connection in dropped {
+            connection.close(CloseReason::NotServing);
+        }
+        *self.watches.lock() = Watches::default();
+    }
+
+    /// In what capacity clients are served, `None` while they are not.
+    #[must_use]
+    pub fn serving(&self) -> Option<Serving> {
+        Serving::from_code(self.serving_code.load(Ordering::Acquire))
+    }
+
+    /// Puts another database in the place of this one, after the leader sent a whole snapshot.
+    /// Only while nobody is served.
+    pub fn replace_database(&self, database: Database) {
+        *self.database.write() = database;
+    }
+
+    /// Closes the session's connection on this server, where it has one: the session is no more.
+    pub fn close_session_connections(&self, session: SessionId) {
+        let connection = self.registry.lock().by_session(session).cloned();
+        if let Some(connection) = connection {
+            connection.close(CloseReason::SessionExpired);
+        }
+    }
+
+    /// The sessions heard from since the last call, with their timeouts in milliseconds: a learner
+    /// reports them in its PING, a leader feeds its own tracker.
+    pub fn drain_touched(&self) -> Vec<(SessionId, i32)> {
+        let registry = self.registry.lock();
+        let mut touched = Vec::new();
+        for connection in registry.with_sessions() {
+            if connection.heard.swap(false, Ordering::Relaxed) {
+                let state = connection.state.lock();
+                if state.phase == Phase::Open {
+                    touched.push((state.session, state.timeout_ms));
+                }
+            }
+        }
+        touched
+    }
+
+    /// Sessions whose clients are connected to this server.
+    #[must_use]
+    pub fn local_sessions(&self) -> Vec<(SessionId, i32)> {
+        let registry = self.registry.lock();
+        registry
+            .with_sessions()
+            .map(|connection| {
+                let state = connection.state.lock();
+                (state.session, state.timeout_ms)
+            })
+            .collect()
+    }
+
+    /// Runs `f` on every connection, in the order of their numbers.
+    pub(crate) fn each_connection(&self, mut f: impl FnMut(&Connection)) {
+        let mut all: Vec<Arc<Connection>> = self.registry.lock().all().cloned().collect();
+        all.sort_unstable_by_key(|connection| connection.id);
+        for connection in all {
+            f(&connection);
+        }
+    }
+
+    /// Connections of clients.
+    #[must_use]
+    pub fn connection_count(&self) -> usize {
+        self.registry.lock().len()
+    }
+
+    /// A sync came back from the leader behind all that was committed when it got there.
+    pub fn synced(&self, conn: ConnId, xid: Xid) {
+        self.finish_sync(conn, xid);
+    }
+
+    /// The leader's word on a session that a client wants to go on with.
+    pub fn revalidated(&self, conn: ConnId, session: SessionId, valid: bool) {
+        self.finish_revalidation(conn, session, valid);
+    }
+}

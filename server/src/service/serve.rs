@@ -1,0 +1,472 @@
+//! Requests of one connection, as many at a time as one read of its socket brought.
+
+use super::connection::{CloseReason, ConnState, Connection, IDENTITIES_MAX, Phase, Queued};
+use super::reads::{Reads, Refusal, WatchAccess};
+use super::stats::Latency;
+use super::status::Serving;
+use super::{Service, WriteRequest, auth};
+use crate::ids::{Xid, Zxid};
+use crate::jute::{Reader, Record};
+use crate::proto::auth::AuthPacket;
+use crate::proto::reply::{FRAME_PREFIX, Frame, REQUEST_HEADER, write_bare_reply};
+use crate::proto::{ErrorCode, OpCode};
+use crate::tree::{Database, WatchEvent};
+use crate::txn::Request;
+use bytes::Bytes;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Instant, SystemTime};
+
+/// Output that waits before more requests of the connection are served. A reply may go past it,
+/// since its size is known only once it is written.
+const OUTPUT_HIGH_WATER: usize = 256 << 10;
+
+/// What one look at a connection's input came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Served {
+    /// Bytes of the input that are done with.
+    pub(crate) consumed: usize,
+    /// Whole requests may be left, held back by a bound: don't read more from the socket.
+    pub(crate) held_back: bool,
+}
+
+/// How a request is served.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    /// From the tree, behind the connection's own earlier requests.
+    Read,
+    /// By the ensemble.
+    Write,
+    /// At once, past all that waits.
+    Auth,
+    /// Not at all.
+    Unknown,
+}
+
+/// Source: `Request.java` isValid. The ensemble's own requests (createSession, deleteContainer)
+/// are nothing that a client may send: Java lets both in, and with them anyone delete an empty
+/// container past its ACL.
+fn class(op: OpCode) -> Class {
+    match op {
+        OpCode::PING
+        | OpCode::EXISTS
+        | OpCode::GET_DATA
+        | OpCode::GET_CHILDREN
+        | OpCode::GET_CHILDREN2
+        | OpCode::GET_ACL
+        | OpCode::GET_ALL_CHILDREN_NUMBER
+        | OpCode::GET_EPHEMERALS
+        | OpCode::MULTI_READ
+        | OpCode::WHO_AM_I
+        | OpCode::ADD_WATCH
+        | OpCode::SET_WATCHES
+        | OpCode::SET_WATCHES2
+        | OpCode::CHECK_WATCHES
+        | OpCode::REMOVE_WATCHES => Class::Read,
+        OpCode::CREATE
+        | OpCode::CREATE2
+        | OpCode::CREATE_CONTAINER
+        | OpCode::CREATE_TTL
+        | OpCode::DELETE
+        | OpCode::SET_DATA
+        | OpCode::SET_ACL
+        | OpCode::MULTI
+        | OpCode::RECONFIG
+        | OpCode::SYNC
+        | OpCode::CLOSE_SESSION => Class::Write,
+        OpCode::AUTH | OpCode::SASL => Class::Auth,
+        _ => Class::Unknown,
+    }
+}
+
+/// Four letters for `cons`. Source: `FinalRequestProcessor.java` lastOp.
+pub(super) fn short_name(op: OpCode) -> &'static str {
+    match op {
+        OpCode::PING => "PING",
+        OpCode::CREATE_SESSION => "SESS",
+        OpCode::MULTI => "MULT",
+        OpCode::MULTI_READ => "MLTR",
+        OpCode::CREATE | OpCode::CREATE2 | OpCode::CREATE_TTL | OpCode::CREATE_CONTAINER => "CREA",
+        OpCode::DELETE => "DELE",
+        OpCode::SET_DATA => "SETD",
+        OpCode::RECONFIG => "RECO",
+        OpCode::SET_ACL => "SETA",
+        OpCode::CLOSE_SESSION => "CLOS",
+        OpCode::SYNC => "SYNC",
+        OpCode::EXISTS => "EXIS",
+        OpCode::GET_DATA => "GETD",
+        OpCode::SET_WATCHES => "SETW",
+        OpCode::SET_WATCHES2 => "STW2",
+        OpCode::ADD_WATCH => "ADDW",
+        OpCode::GET_ACL => "GETA",
+        OpCode::GET_CHILDREN | OpCode::GET_CHILDREN2 => "GETC",
+        OpCode::GET_ALL_CHILDREN_NUMBER => "GETACN",
+        OpCode::CHECK_WATCHES => "CHKW",
+        OpCode::REMOVE_WATCHES => "REMW",
+        OpCode::WHO_AM_I => "HOMI",
+        OpCode::GET_EPHEMERALS => "GETE",
+        _ => "NA",
+    }
+}
+
+/// The next whole frame.
+pub(crate) enum NextFrame<'a> {
+    /// More bytes are needed.
+    Incomplete,
+    /// The length makes no sense: the connection has to go.
+    BadLength(i32),
+    /// Its content.
+    Whole(&'a [u8]),
+}
+
+/// Takes a frame from the front of `input`. Source: `NIOServerCnxn.java` readLength.
+pub(crate) fn next_frame(input: &[u8], jute_max_buffer: usize) -> NextFrame<'_> {
+    let Some((prefix, rest)) = input.split_first_chunk::<FRAME_PREFIX>() else {
+        return NextFrame::Incomplete;
+    };
+    let len = i32::from_be_bytes(*prefix);
+    match usize::try_from(len) {
+        Ok(len_bytes) if len_bytes <= jute_max_buffer => rest
+            .get(..len_bytes)
+            .map_or(NextFrame::Incomplete, NextFrame::Whole),
+        _ => NextFrame::BadLength(len),
+    }
+}
+
+/// Splits a request into xid, type and body.
+fn parse(frame: &[u8]) -> Option<(Xid, OpCode, &[u8])> {
+    let (header, body) = frame.split_first_chunk::<REQUEST_HEADER>()?;
+    let [x0, x1, x2, x3, o0, o1, o2, o3] = *header;
+    Some((
+        Xid(i32::from_be_bytes([x0, x1, x2, x3])),
+        OpCode(i32::from_be_bytes([o0, o1, o2, o3])),
+        body,
+    ))
+}
+
+/// Whether any request in `input` is answered from the tree.
+fn asks_the_tree(mut input: &[u8], jute_max_buffer: usize) -> bool {
+    while let NextFrame::Whole(frame) = next_frame(input, jute_max_buffer) {
+        match parse(frame) {
+            Some((_, op, _)) if class(op) == Class::Read => return true,
+            Some(_) => input = &input[FRAME_PREFIX + frame.len()..],
+            None => return false,
+        }
+    }
+    false
+}
+
+impl Service {
+    /// Serves what waits and what `input` holds, as far as the bounds let it.
+    pub(crate) fn serve(
+        &self,
+        connection: &Arc<Connection>,
+        input: &[u8],
+        writes: &mut Vec<WriteRequest>,
+    ) -> Served {
+        let serving = self.serving();
+        let now = Instant::now();
+        let max = self.settings.jute_max_buffer;
+        let wants_tree = connection.has_ready_reads() || asks_the_tree(input, max);
+        // The lock on the database comes before the connection's, so it is decided beforehand.
+        let db = wants_tree.then(|| self.database.read());
+        let mut watches = WatchAccess::Free(&self.watches);
+        let mut state = connection.state.lock();
+        let mut batch = Batch {
+            service: self,
+            connection,
+            state: &mut state,
+            latency: Latency::default(),
+            received: 0,
+            now,
+            events: Vec::new(),
+        };
+        let mut served = Served {
+            consumed: 0,
+            held_back: false,
+        };
+        if let Some(db) = &db {
+            batch.ready_reads(db, &mut watches, OUTPUT_HIGH_WATER);
+        }
+        while batch.state.phase == Phase::Open {
+            let frame = match next_frame(&input[served.consumed..], max) {
+                NextFrame::Incomplete => break,
+                NextFrame::BadLength(len) => {
+                    tracing::warn!(peer = %connection.peer, len, jute.maxbuffer = max,
+                        "closing a client's connection: a request of that length makes no sense or is too long");
+                    batch.state.close(CloseReason::BadPacket);
+                    break;
+                }
+                NextFrame::Whole(frame) => frame,
+            };
+            if batch.held_back() {
+                served.held_back = true;
+                break;
+            }
+            let Some((xid, op, body)) = parse(frame) else {
+                batch.state.close(CloseReason::BadPacket);
+                break;
+            };
+            served.consumed += FRAME_PREFIX + frame.len();
+            batch.received += 1;
+            match class(op) {
+                Class::Read if batch.state.queue.is_empty() => {
+                    let Some(db) = &db else {
+                        // What was ahead of it came to its end just now: look again with the tree.
+                        batch.received -= 1;
+                        served.consumed -= FRAME_PREFIX + frame.len();
+                        served.held_back = true;
+                        connection.wake();
+                        break;
+                    };
+                    batch.read(db, &mut watches, xid, op, body, now);
+                }
+                Class::Read => batch.state.queue.push_back(Queued::Read {
+                    xid,
+                    op,
+                    body: Bytes::copy_from_slice(body),
+                    at: now,
+                }),
+                Class::Write => batch.write(serving, xid, op, body, writes),
+                Class::Auth => batch.authenticate(xid, op, body),
+                Class::Unknown => {
+                    write_bare_reply(
+                        &mut batch.state.out,
+                        xid,
+                        Zxid(-1),
+                        ErrorCode::UNIMPLEMENTED,
+                    );
+                    batch.state.out_packets += 1;
+                    batch.state.close(CloseReason::BadPacket);
+                }
+            }
+        }
+        // Reads that a full buffer keeps waiting are looked at again once some of it is sent.
+        served.held_back |= matches!(batch.state.queue.front(), Some(Queued::Read { .. }));
+        if batch.received > 0 {
+            connection.heard.store(true, Ordering::Relaxed);
+        }
+        batch.finish();
+        served
+    }
+
+    /// The reads that wait at the front of the connection's queue, answered before a change of the
+    /// same session is applied: they must not see it.
+    pub(super) fn answer_ready_reads(
+        &self,
+        connection: &Arc<Connection>,
+        state: &mut ConnState,
+        db: &Database,
+        watches: &mut WatchAccess<'_>,
+    ) {
+        if !matches!(state.queue.front(), Some(Queued::Read { .. })) {
+            return;
+        }
+        let mut batch = Batch {
+            service: self,
+            connection,
+            state,
+            latency: Latency::default(),
+            received: 0,
+            now: Instant::now(),
+            events: Vec::new(),
+        };
+        let bytes_max = self.settings.output_bytes_max;
+        batch.ready_reads(db, watches, bytes_max);
+        batch.finish();
+        if matches!(state.queue.front(), Some(Queued::Read { .. })) {
+            tracing::warn!(peer = %connection.peer, session = %state.session, bytes_max,
+                "closing a client's connection: it asks for more than it takes");
+            state.close(CloseReason::SlowReader);
+        }
+    }
+}
+
+/// Requests served during one hold of the connection's lock.
+struct Batch<'a> {
+    service: &'a Service,
+    connection: &'a Arc<Connection>,
+    state: &'a mut ConnState,
+    latency: Latency,
+    received: u64,
+    now: Instant,
+    events: Vec<WatchEvent>,
+}
+
+impl Batch<'_> {
+    /// Whether a bound says that the connection has enough under way.
+    fn held_back(&self) -> bool {
+        let settings = &self.service.settings;
+        let mine = self.state.outstanding();
+        if self.state.waiting_bytes() >= OUTPUT_HIGH_WATER
+            || mine >= settings.connection_outstanding_limit
+        {
+            return true;
+        }
+        // Source: ZooKeeperServer.java shouldThrottle: one request under way is always granted.
+        mine > 0 && self.service.stats.outstanding() > i64::from(settings.global_outstanding_limit)
+    }
+
+    /// Answers reads at the front of the queue while less than `bytes_max` wait for the client.
+    fn ready_reads(&mut self, db: &Database, watches: &mut WatchAccess<'_>, bytes_max: usize) {
+        while self.state.phase == Phase::Open
+            && self.state.waiting_bytes() < bytes_max
+            && let Some(Queued::Read { .. }) = self.state.queue.front()
+        {
+            if let Some(Queued::Read { xid, op, body, at }) = self.state.queue.pop_front() {
+                self.read(db, watches, xid, op, &body, at);
+            }
+        }
+    }
+
+    fn read(
+        &mut self,
+        db: &Database,
+        watches: &mut WatchAccess<'_>,
+        xid: Xid,
+        op: OpCode,
+        body: &[u8],
+        at: Instant,
+    ) {
+        let zxid = db.last_processed();
+        let state = &mut *self.state;
+        let mut reads = Reads {
+            db,
+            watches,
+            conn: self.connection.id,
+            session: state.session,
+            auth: &state.auth,
+            skip_acl: self.service.settings.skip_acl,
+        };
+        let frame = Frame::reply(&mut state.out, xid, zxid, ErrorCode::OK);
+        match reads.answer(op, body, &mut state.out, &mut self.events) {
+            Ok(()) if self.events.is_empty() => frame.end(&mut state.out),
+            Ok(()) => {
+                // What the client missed goes out before the reply that ends its waiting. Only
+                // setWatches does this, whose reply has no body.
+                frame.abandon(&mut state.out);
+                for event in self.events.drain(..) {
+                    state.event(&event);
+                }
+                write_bare_reply(&mut state.out, xid, zxid, ErrorCode::OK);
+            }
+            Err(Refusal(err)) => {
+                frame.abandon(&mut state.out);
+                write_bare_reply(&mut state.out, xid, zxid, err);
+            }
+        }
+        state.out_packets += 1;
+        self.latency.add(1, self.now.duration_since(at));
+        state.info.last_op = short_name(op);
+        state.info.last_cxid = i64::from(xid.0);
+        state.info.last_zxid = zxid;
+    }
+
+    fn write(
+        &mut self,
+        serving: Option<Serving>,
+        xid: Xid,
+        op: OpCode,
+        body: &[u8],
+        writes: &mut Vec<WriteRequest>,
+    ) {
+        let state = &mut *self.state;
+        if serving == Some(Serving::ReadOnly) {
+            // Nothing is ever queued on a read-only server, so the reply is in order.
+            let zxid = Zxid(state.info.last_zxid.0.max(0));
+            state.out_packets += 1;
+            if op == OpCode::CLOSE_SESSION {
+                write_bare_reply(&mut state.out, xid, zxid, ErrorCode::OK);
+                state.close(CloseReason::SessionClosed);
+            } else {
+                write_bare_reply(&mut state.out, xid, zxid, ErrorCode::NOT_READ_ONLY);
+            }
+            return;
+        }
+        let body = Bytes::copy_from_slice(body);
+        state.queue.push_back(Queued::Write {
+            xid,
+            op,
+            at: self.now,
+            echo: (op == OpCode::SYNC).then(|| body.clone()),
+        });
+        self.service.stats.under_way(1);
+        writes.push(WriteRequest {
+            conn: self.connection.id,
+            request: Request {
+                session: state.session,
+                xid,
+                op,
+                body,
+                auth: Arc::clone(&state.auth),
+            },
+        });
+    }
+
+    /// Source: `ZooKeeperServer.java` processPacket. The reply does not wait for earlier requests.
+    fn authenticate(&mut self, xid: Xid, op: OpCode, body: &[u8]) {
+        let state = &mut *self.state;
+        let ids = match AuthPacket::read(&mut Reader::new(body)) {
+            _ if op == OpCode::SASL => None,
+            Ok(packet) => {
+                let ip = self.connection.peer.ip();
+                let super_digest = self.service.settings.super_digest.as_deref();
+                auth::identities(&packet.scheme, &packet.auth, ip, super_digest)
+            }
+            Err(_) => {
+                state.close(CloseReason::BadPacket);
+                return;
+            }
+        };
+        state.out_packets += 1;
+        let Some(ids) = ids else {
+            write_bare_reply(&mut state.out, xid, Zxid::ZERO, ErrorCode::AUTH_FAILED);
+            state.close(CloseReason::AuthFailed);
+            return;
+        };
+        let mut all = state.auth.to_vec();
+        all.extend(ids.into_iter().filter(|id| !state.auth.contains(id)));
+        if all.len() > IDENTITIES_MAX {
+            write_bare_reply(&mut state.out, xid, Zxid::ZERO, ErrorCode::AUTH_FAILED);
+            state.close(CloseReason::AuthFailed);
+            return;
+        }
+        state.auth = all.into();
+        write_bare_reply(&mut state.out, xid, Zxid::ZERO, ErrorCode::OK);
+    }
+
+    fn finish(self) {
+        let Batch {
+            service,
+            state,
+            latency,
+            received,
+            ..
+        } = self;
+        state.info.received += received;
+        if received > 0 {
+            service.stats.received(received);
+        }
+        state.note_answered(&latency);
+        service.stats.answered(&latency);
+    }
+}
+
+impl ConnState {
+    pub(super) fn note_answered(&mut self, batch: &Latency) {
+        if batch.count == 0 {
+            return;
+        }
+        let info = &mut self.info;
+        info.latency.min_ms = if info.latency.count == 0 {
+            batch.min_ms
+        } else {
+            info.latency.min_ms.min(batch.min_ms)
+        };
+        info.latency.max_ms = info.latency.max_ms.max(batch.max_ms);
+        info.latency.count += batch.count;
+        info.latency.total_ms += batch.total_ms;
+        info.last_latency_ms = batch.max_ms;
+        info.last_response = Some(SystemTime::now());
+    }
+}

@@ -1,0 +1,93 @@
+//! What clients may do here, from zoo.cfg.
+
+use crate::ids::ServerId;
+
+/// How the service treats clients. Every bound on what a client can cost stands here.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// This member's number, the top byte of the sessions it makes.
+    pub server_id: ServerId,
+    /// tickTime, in milliseconds.
+    pub tick_time_ms: i32,
+    /// minSessionTimeout, in milliseconds; 2 ticks by default.
+    pub min_session_timeout_ms: i32,
+    /// maxSessionTimeout, in milliseconds; 20 ticks by default.
+    pub max_session_timeout_ms: i32,
+    /// maxClientCnxns: connections of one address, 0 for any number.
+    pub max_client_cnxns: u32,
+    /// maxCnxns: connections in all, 0 for any number.
+    pub max_cnxns: u32,
+    /// globalOutstandingLimit: past it, a connection with a request under way is not read from.
+    pub global_outstanding_limit: u32,
+    /// Requests under way on one connection before it is no longer read from. Java has no such
+    /// bound; this one is far above what its clients reach.
+    pub connection_outstanding_limit: usize,
+    /// jute.maxbuffer: bytes of the longest request.
+    pub jute_max_buffer: usize,
+    /// Bytes of replies and events that may wait for a client before it is disconnected.
+    pub output_bytes_max: usize,
+    /// How long a new connection has until its session stands, in milliseconds.
+    pub handshake_ms: u64,
+    /// DigestAuthenticationProvider.superDigest: `super:<base64 of SHA-1>`.
+    pub super_digest: Option<String>,
+    /// skipACL.
+    pub skip_acl: bool,
+    /// clientPortListenBacklog, -1 for the default.
+    pub listen_backlog: i32,
+    /// 4lw.commands.whitelist.
+    pub four_letter_words: Whitelist,
+    /// What `conf` prints, line by line: `key=value` as Java names them.
+    pub configuration: Vec<(String, String)>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            server_id: ServerId(0),
+            tick_time_ms: 3000,
+            min_session_timeout_ms: 6000,
+            max_session_timeout_ms: 60_000,
+            max_client_cnxns: 60,
+            max_cnxns: 0,
+            global_outstanding_limit: 1000,
+            connection_outstanding_limit: 4096,
+            jute_max_buffer: 0xf_ffff,
+            output_bytes_max: 64 << 20,
+            handshake_ms: 10_000,
+            super_digest: None,
+            skip_acl: false,
+            listen_backlog: -1,
+            four_letter_words: Whitelist::default(),
+            configuration: Vec::new(),
+        }
+    }
+}
+
+/// The four-letter words that are answered. Source: `FourLetterCommands.java` isEnabled.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Whitelist {
+    all: bool,
+    words: Vec<String>,
+}
+
+impl Whitelist {
+    /// From the configuration's list: words between commas, `*` for all.
+    #[must_use]
+    pub fn parse(list: &str) -> Self {
+        let words: Vec<String> = list
+            .split(',')
+            .map(|word| word.trim().to_owned())
+            .filter(|word| !word.is_empty())
+            .collect();
+        Whitelist {
+            all: words.iter().any(|word| word == "*"),
+            words,
+        }
+    }
+
+    /// Whether the word is answered. `srvr` always is: scripts and clients depend on it.
+    #[must_use]
+    pub fn allows(&self, word: &str) -> bool {
+        self.all || word == "srvr" || self.words.iter().any(|allowed| allowed == word)
+    }
+}
