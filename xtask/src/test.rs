@@ -1,0 +1,358 @@
+//! `cargo xtask test`: every check and test, in stages.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+
+use crate::cluster::Cluster;
+use crate::progress::Progress;
+use crate::project::{IMAGE, Project, VERSION};
+use crate::tools::Tools;
+use crate::{DEFAULT_INSTANCE, python, run};
+
+/// The instance that tests use, so that a person's own cluster stays as it is.
+const TEST_INSTANCE: &str = "test";
+
+/// What `test` is asked for.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct TestOptions {
+    /// Which tests; `fast` needs no Kubernetes and no Java
+    #[arg(default_value = "all")]
+    set: Set,
+    /// Only these stages
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<Stage>,
+    /// All but these stages
+    #[arg(long, value_delimiter = ',')]
+    skip: Vec<Stage>,
+    /// Leave the tests' cluster up, to look at it
+    #[arg(long)]
+    keep: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Set {
+    /// The inner loop
+    Fast,
+    /// Everything
+    All,
+}
+
+/// One part of the tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+enum Stage {
+    /// Formatting
+    Fmt,
+    /// Pure rooms name no I/O
+    Layers,
+    /// Lints, with warnings denied
+    Clippy,
+    /// Tests of every crate but the end-to-end ones
+    Unit,
+    /// The committed CRD is the types'
+    Crds,
+    /// The chart is valid and renders
+    Helm,
+    /// A local cluster with the image and the operator
+    Cluster,
+    /// End to end on that cluster
+    E2e,
+}
+
+impl Stage {
+    const ALL: [Stage; 8] = [
+        Stage::Fmt,
+        Stage::Layers,
+        Stage::Clippy,
+        Stage::Unit,
+        Stage::Crds,
+        Stage::Helm,
+        Stage::Cluster,
+        Stage::E2e,
+    ];
+
+    fn in_fast(self) -> bool {
+        match self {
+            Stage::Fmt | Stage::Layers | Stage::Clippy | Stage::Unit | Stage::Crds => true,
+            Stage::Helm | Stage::Cluster | Stage::E2e => false,
+        }
+    }
+
+    fn name(self) -> String {
+        self.to_possible_value()
+            .map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+}
+
+/// How a stage went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Outcome {
+    stage: String,
+    passed: bool,
+    took: Duration,
+}
+
+/// The stages that were asked for, in their order. The end-to-end tests bring their cluster.
+fn chosen(options: &TestOptions) -> Vec<Stage> {
+    let wanted = |stage: &Stage| match (options.only.is_empty(), options.set) {
+        (false, _) => {
+            options.only.contains(stage)
+                || (*stage == Stage::Cluster && options.only.contains(&Stage::E2e))
+        }
+        (true, Set::Fast) => stage.in_fast(),
+        (true, Set::All) => true,
+    };
+    Stage::ALL
+        .into_iter()
+        .filter(|stage| wanted(stage) && !options.skip.contains(stage))
+        .collect()
+}
+
+/// Runs the stages, each to its end, and fails if one of them did.
+pub(crate) fn test(
+    project: &Project,
+    progress: &Progress,
+    instance: &str,
+    options: &TestOptions,
+) -> Result<()> {
+    let instance = if instance == DEFAULT_INSTANCE {
+        TEST_INSTANCE
+    } else {
+        instance
+    };
+    let stages = chosen(options);
+    if stages.is_empty() {
+        bail!("no stage is left: see `cargo xtask test --help`");
+    }
+    let session = Session {
+        project,
+        progress,
+        instance,
+    };
+    let mut outcomes = Vec::new();
+    let mut cluster_failed = false;
+    for stage in &stages {
+        if *stage == Stage::E2e && cluster_failed {
+            // Without their cluster they can't pass, and a stage that did not run is no success.
+            outcomes.push(Outcome {
+                stage: "e2e".into(),
+                passed: false,
+                took: Duration::ZERO,
+            });
+            continue;
+        }
+        let outcome = session.measure(&stage.name(), |log| session.run(*stage, log));
+        cluster_failed |= *stage == Stage::Cluster && !outcome.passed;
+        outcomes.push(outcome);
+    }
+    if stages.contains(&Stage::Cluster) && !options.keep {
+        outcomes.push(session.measure("down", |log| {
+            run::run_logged(&mut session.xtask(&["down"])?, log)
+        }));
+    }
+    let failed = outcomes.iter().filter(|outcome| !outcome.passed).count();
+    print!("{}", summary(&outcomes));
+    if failed > 0 {
+        bail!(
+            "{failed} of {} stages failed; their logs are in {}",
+            outcomes.len(),
+            project.logs().display()
+        );
+    }
+    Ok(())
+}
+
+fn summary(outcomes: &[Outcome]) -> String {
+    let mut text = String::from("\n");
+    for outcome in outcomes {
+        let result = if outcome.passed { "passed" } else { "FAILED" };
+        text.push_str(&format!(
+            "{:<10}{result:<8}{:>7.1} s\n",
+            outcome.stage,
+            outcome.took.as_secs_f32()
+        ));
+    }
+    let passed = outcomes.iter().filter(|outcome| outcome.passed).count();
+    let total: Duration = outcomes.iter().map(|outcome| outcome.took).sum();
+    text.push_str(&format!(
+        "{:<18}{:>7.1} s\n\n",
+        "in all",
+        total.as_secs_f32()
+    ));
+    text.push_str(&format!(
+        "{passed} passed, {} failed\n",
+        outcomes.len() - passed
+    ));
+    text
+}
+
+/// What the stages share.
+struct Session<'a> {
+    project: &'a Project,
+    progress: &'a Progress,
+    instance: &'a str,
+}
+
+impl Session<'_> {
+    fn measure(&self, name: &str, work: impl FnOnce(&PathBuf) -> Result<()>) -> Outcome {
+        let started = Instant::now();
+        let log = self.project.logs().join(format!("{name}.log"));
+        let result = self.progress.step(name, |_| {
+            if log.exists() {
+                fs::remove_file(&log).with_context(|| format!("remove {}", log.display()))?;
+            }
+            work(&log)
+        });
+        if let Err(error) = &result {
+            eprintln!("{error:#}");
+        }
+        Outcome {
+            stage: name.to_owned(),
+            passed: result.is_ok(),
+            took: started.elapsed(),
+        }
+    }
+
+    fn run(&self, stage: Stage, log: &PathBuf) -> Result<()> {
+        let cargo = |arguments: &[&str]| run::run_logged(&mut self.cargo(arguments), log);
+        match stage {
+            Stage::Fmt => cargo(&["fmt", "--all", "--check"]),
+            Stage::Layers => run::run_logged(&mut self.xtask(&["layers"])?, log),
+            Stage::Clippy => cargo(&[
+                "clippy",
+                "--workspace",
+                "--all-targets",
+                "--locked",
+                "--",
+                "-D",
+                "warnings",
+            ]),
+            Stage::Unit => cargo(&["test", "--workspace", "--exclude", "e2e", "--locked"]),
+            Stage::Crds => run::run_logged(&mut self.xtask(&["crds", "--check"])?, log),
+            Stage::Helm => self.helm(log),
+            Stage::Cluster => {
+                // Whatever an earlier run left would make this one something else than fresh.
+                run::run_logged(&mut self.xtask(&["down"])?, log)?;
+                run::run_logged(&mut self.xtask(&["up", "--memory", "--no-example"])?, log)
+            }
+            Stage::E2e => self.e2e(log),
+        }
+    }
+
+    fn cargo(&self, arguments: &[&str]) -> Command {
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo
+            .args(arguments)
+            .current_dir(&self.project.root)
+            .env("CARGO_TARGET_DIR", &self.project.target);
+        cargo
+    }
+
+    /// This program again, so that a stage's output has a log of its own.
+    fn xtask(&self, arguments: &[&str]) -> Result<Command> {
+        let program = std::env::current_exe().context("find this program")?;
+        let mut command = Command::new(program);
+        command
+            .args(["--instance", self.instance])
+            .args(arguments)
+            .env("CARGO_MANIFEST_DIR", self.project.root.join("xtask"))
+            .env("CARGO_TARGET_DIR", &self.project.target);
+        Ok(command)
+    }
+
+    fn helm(&self, log: &PathBuf) -> Result<()> {
+        let helm = Tools::ready(self.project, self.progress)?.path("helm");
+        let chart = self.project.chart();
+        run::run_logged(
+            Command::new(&helm).args(["lint", "--strict"]).arg(&chart),
+            log,
+        )?;
+        run::run_logged(
+            Command::new(&helm)
+                .args(["template", "zookeeper-operator", "--include-crds"])
+                .arg(&chart),
+            log,
+        )
+    }
+
+    fn e2e(&self, log: &PathBuf) -> Result<()> {
+        let python = python::ready(self.project, self.progress)?;
+        let cluster = Cluster::existing(self.project, self.instance)?;
+        let mut cargo = self.cargo(&["test", "--package", "e2e", "--locked", "--", "--nocapture"]);
+        cargo.envs(environment(self.project, &cluster, self.instance, python)?);
+        run::run_logged(&mut cargo, log)
+    }
+}
+
+/// What the end-to-end tests are told of their cluster.
+fn environment(
+    project: &Project,
+    cluster: &Cluster,
+    instance: &str,
+    python: PathBuf,
+) -> Result<BTreeMap<&'static str, OsString>> {
+    let xtask = std::env::current_exe().context("find this program")?;
+    Ok(BTreeMap::from([
+        ("E2E_KUBECONFIG", cluster.kubeconfig().into()),
+        ("E2E_KUBECTL", cluster.tool("kubectl").into()),
+        ("E2E_HELM", cluster.tool("helm").into()),
+        ("E2E_CHART", project.chart().into()),
+        // A namespace of the network from which nodes, pods and services are reached.
+        ("E2E_NETNS", cluster.netns().into()),
+        ("E2E_PYTHON", python.into()),
+        ("E2E_IMAGE", format!("{IMAGE}:{VERSION}").into()),
+        // `volumes/<pv's folder>`, `logs/<program>.log` and `pids/<program>`.
+        ("E2E_NODE_DIR", cluster.dir().into()),
+        // `$E2E_XTASK --instance $E2E_INSTANCE node stop 2` fails a node.
+        ("E2E_XTASK", xtask.into()),
+        ("E2E_INSTANCE", instance.into()),
+    ]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(set: Set, only: &[Stage], skip: &[Stage]) -> TestOptions {
+        TestOptions {
+            set,
+            only: only.to_vec(),
+            skip: skip.to_vec(),
+            keep: false,
+        }
+    }
+
+    #[test]
+    fn the_fast_set_starts_no_cluster() {
+        let stages = chosen(&options(Set::Fast, &[], &[]));
+        assert!(!stages.contains(&Stage::Cluster) && !stages.contains(&Stage::E2e));
+        assert!(stages.contains(&Stage::Unit));
+    }
+
+    #[test]
+    fn the_end_to_end_tests_bring_their_cluster() {
+        assert_eq!(
+            chosen(&options(Set::All, &[Stage::E2e], &[])),
+            [Stage::Cluster, Stage::E2e]
+        );
+        assert_eq!(chosen(&options(Set::All, &[], &[])), Stage::ALL);
+        assert!(!chosen(&options(Set::All, &[], &[Stage::Fmt])).contains(&Stage::Fmt));
+    }
+
+    #[test]
+    fn the_last_line_counts_the_stages() {
+        let outcome = |stage: &str, passed| Outcome {
+            stage: stage.into(),
+            passed,
+            took: Duration::from_secs(1),
+        };
+        let text = summary(&[outcome("fmt", true), outcome("unit", false)]);
+        assert_eq!(text.lines().last(), Some("1 passed, 1 failed"));
+    }
+}
