@@ -10,6 +10,10 @@ mod error;
 mod files;
 mod identity;
 pub mod log;
+mod purge;
+mod recover;
+pub mod snapshot;
+mod snapshot_dir;
 
 pub use directories::Directories;
 pub use epochs::EpochFiles;
@@ -20,3 +24,9 @@ pub use identity::{
     write_initialize_marker, write_myid,
 };
 pub use log::{LogOptions, LogReader, TornTail, TxnLog, read_log};
+pub use purge::{Purged, purge};
+pub use recover::{RecoverOptions, Recovered, recover, recover_with};
+pub use snapshot::{
+    SnapshotFile, SnapshotInfo, SnapshotOptions, list_snapshots, save_snapshot, verify_snapshot,
+};
+pub use snapshot_dir::SnapshotDir;

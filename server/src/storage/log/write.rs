@@ -224,7 +224,7 @@ impl TxnLog {
     /// the last one that is left. A crash in between leaves a complete history that is only
     /// longer, never one with a hole (ZOOKEEPER-5094).
     ///
-    /// Snapshots are not touched: see [`crate::storage::truncate_history`].
+    /// Snapshots are not touched: see [`crate::storage::SnapshotDir::forget_behind`].
     ///
     /// # Errors
     /// [`StorageError`], which poisons the log.

@@ -1,0 +1,125 @@
+//! The snapshots of a running server: new ones, and those that have to go.
+
+use super::directories::Directories;
+use super::error::StorageError;
+use super::files;
+use super::log::read_log;
+use super::purge::{Purged, purge};
+use super::recover::follows;
+use super::snapshot::{self, SnapshotOptions, list_snapshots, save_snapshot};
+use crate::config::ServerConfig;
+use crate::ids::Zxid;
+use crate::tree::Frozen;
+use std::path::PathBuf;
+
+/// Where a server's snapshots go, and how they are written.
+#[derive(Clone, Debug)]
+pub struct SnapshotDir {
+    snapshots: PathBuf,
+    logs: PathBuf,
+    options: SnapshotOptions,
+}
+
+impl SnapshotDir {
+    /// The directory of a configured server.
+    #[must_use]
+    pub fn of(directories: &Directories, config: &ServerConfig) -> Self {
+        Self::new(directories, SnapshotOptions::of(&config.storage))
+    }
+
+    /// The directory, with snapshots written as `options` say.
+    #[must_use]
+    pub fn new(directories: &Directories, options: SnapshotOptions) -> Self {
+        SnapshotDir {
+            snapshots: directories.snapshots(),
+            logs: directories.logs(),
+            options,
+        }
+    }
+
+    /// Writes a snapshot; durable on return. See [`save_snapshot`].
+    ///
+    /// # Errors
+    /// [`StorageError::Io`]; nothing is left behind then.
+    pub fn save(&self, zxid: Zxid, frozen: &Frozen) -> Result<PathBuf, StorageError> {
+        save_snapshot(&self.snapshots, zxid, frozen, self.options)
+    }
+
+    /// Takes old snapshots and logs away. See [`purge`].
+    ///
+    /// # Errors
+    /// [`StorageError::Io`].
+    pub fn purge(&self, retain: usize) -> Result<Purged, StorageError> {
+        purge(&self.snapshots, &self.logs, retain)
+    }
+
+    /// Takes away every snapshot that holds anything behind `to`, whole or in part: before the log
+    /// is truncated to `to` on a leader's word. In this order a crash leaves an older snapshot with
+    /// a complete log behind it: a history that is only longer than wanted, never one with a hole
+    /// (ZOOKEEPER-5094, and Java's snapshots that outlive a truncation).
+    ///
+    /// # Errors
+    /// [`StorageError::CantTruncate`] before anything is touched, where the snapshots that would
+    /// stay and the log do not lead to `to`: the leader must send a snapshot then.
+    pub fn forget_behind(&self, to: Zxid) -> Result<(), StorageError> {
+        let mut behind = Vec::new();
+        let mut base = None;
+        for file in list_snapshots(&self.snapshots)? {
+            if file.zxid > to {
+                behind.push(file.path);
+                continue;
+            }
+            match snapshot::verify_snapshot(&file) {
+                // Java's snapshots can hold parts of transactions behind their name.
+                Ok(info) if info.fuzzy_until <= to => {
+                    base = Some(info.zxid);
+                    break;
+                }
+                Ok(_) | Err(StorageError::WrongFile { .. }) => behind.push(file.path),
+                Err(other) => return Err(other),
+            }
+        }
+        if behind.is_empty() {
+            return Ok(());
+        }
+        match base {
+            Some(base) if self.log_leads(base, to)? => {}
+            _ => return Err(StorageError::CantTruncate { to }),
+        }
+        for path in behind {
+            files::remove(&path)?;
+        }
+        Ok(())
+    }
+
+    /// Takes away every snapshot with a name behind `zxid`: after the leader's tree at `zxid` was
+    /// saved and the log truncated, so that the next start begins with it.
+    ///
+    /// # Errors
+    /// [`StorageError::Io`].
+    pub fn forget_newer(&self, zxid: Zxid) -> Result<(), StorageError> {
+        for file in list_snapshots(&self.snapshots)? {
+            if file.zxid > zxid {
+                files::remove(&file.path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the log leads without a gap from a snapshot to a position.
+    fn log_leads(&self, base: Zxid, to: Zxid) -> Result<bool, StorageError> {
+        let mut last = base;
+        for entry in read_log(&self.logs, base.next())? {
+            let (zxid, _) = entry?;
+            if zxid > to {
+                break;
+            }
+            if !follows(last, zxid) {
+                return Ok(false);
+            }
+            last = zxid;
+        }
+        // A position that is no transaction (an epoch's start) is reached by the one before it.
+        Ok(last == to || (last < to && to.counter() == 0))
+    }
+}
