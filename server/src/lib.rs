@@ -17,3 +17,4 @@ pub mod storage;
 pub mod txn;
 pub mod quorum_proto;
 pub mod zab;
+pub mod node;

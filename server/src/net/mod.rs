@@ -1,3 +1,4 @@
 //! Sockets: clients' and other members'.
 
 pub mod client;
+pub mod peer;

@@ -177,7 +177,7 @@ impl Election {
                 }
                 // A disk that was never initialised neither votes nor is voted for.
                 if lags
-                    || !membership.is_voter(vote.leader)
+                    || !membership.may_lead(vote.leader)
                     || vote.zxid == UNINITIALIZED
                     || is_uninitialized_voter(core)
                 {

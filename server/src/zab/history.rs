@@ -120,6 +120,12 @@ impl History {
         undelivers
     }
 
+    /// Counts as a disk that was never initialised from here on.
+    pub(super) fn forget(&mut self) {
+        self.reset(Zxid::ZERO);
+        self.last_logged = None;
+    }
+
     /// Starts anew behind a snapshot.
     pub(super) fn reset(&mut self, zxid: Zxid) {
         self.recent.clear();

@@ -128,6 +128,10 @@ impl Leader {
             .collect()
     }
 
+    pub(super) fn learner_id(&self, conn: LearnerConn) -> Option<ServerId> {
+        self.learners.get(&conn).map(|learner| learner.id)
+    }
+
     pub(super) fn heard(&mut self, now: NowMs, conn: LearnerConn) {
         if let Some(learner) = self.learners.get_mut(&conn) {
             learner.last_heard = now;

@@ -151,6 +151,9 @@ pub enum Input {
         /// Its position and bytes.
         entry: Entry,
     },
+    /// The disk can't be taken back to where [`Output::Truncate`] said: from here on we count as
+    /// empty, and the next leader sends the whole tree.
+    HistoryUnusable,
     /// Give up what we are and look for a leader anew.
     StepDown {
         /// Why, for the log.
@@ -371,6 +374,10 @@ impl Zab {
                 Phase::Leading(leader) => leader.propose(&mut self.core, now, entry, out),
                 Phase::Looking | Phase::Learning(_) => Next::Stay,
             },
+            Input::HistoryUnusable => {
+                self.core.history.forget();
+                Next::Look("our history can't be reconciled with the leader's".into())
+            }
             Input::StepDown { reason } => match &self.phase {
                 Phase::Looking => Next::Stay,
                 Phase::Learning(_) | Phase::Leading(_) => Next::Look(reason.into()),
@@ -431,6 +438,15 @@ impl Zab {
         match &self.phase {
             Phase::Leading(leader) => leader.views(),
             Phase::Looking | Phase::Learning(_) => Vec::new(),
+        }
+    }
+
+    /// Who is behind a learner's connection, while leading.
+    #[must_use]
+    pub fn learner_id(&self, conn: LearnerConn) -> Option<ServerId> {
+        match &self.phase {
+            Phase::Leading(leader) => leader.learner_id(conn),
+            Phase::Looking | Phase::Learning(_) => None,
         }
     }
 

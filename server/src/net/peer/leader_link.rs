@@ -1,0 +1,175 @@
+//! Our connection to the leader. Source: `Learner.java` connectToLeader, readPacket.
+
+use super::address::connect;
+use super::packets::read_packet;
+use super::{PeerEvent, PeerSink};
+use crate::config::HostPort;
+use crate::jute::{Record, Writer};
+use crate::quorum_proto::{FromLeader, FromLearner, SNAPSHOT_SIGNATURE};
+use crate::tree::{Database, read_snapshot};
+use crate::zab::LeaderMessage;
+use std::io;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+use tokio_util::io::SyncIoBridge;
+use tracing::debug;
+
+/// Packets to the leader are encoded together up to this many bytes a write.
+const WRITE_BYTES: usize = 256 * 1024;
+/// The pause between attempts to reach a leader that is not there yet.
+const RETRY: Duration = Duration::from_millis(50);
+
+/// What a link needs to know.
+#[derive(Clone, Debug)]
+pub struct LinkSettings {
+    /// How long one attempt to connect may take.
+    pub dial_timeout: Duration,
+    /// How long all attempts together may take.
+    pub patience: Duration,
+    /// Bytes of data that a packet may have.
+    pub data_max: usize,
+}
+
+/// A connection to a leader, or the attempt to make one. Dropping it closes it.
+pub struct LeaderLink {
+    queue: mpsc::UnboundedSender<FromLearner>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for LeaderLink {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl LeaderLink {
+    /// Dials `leader` and reports as link number `link`.
+    #[must_use]
+    pub fn start(
+        runtime: &tokio::runtime::Handle,
+        link: u64,
+        leader: HostPort,
+        settings: LinkSettings,
+        sink: PeerSink,
+    ) -> Self {
+        let (queue, queued) = mpsc::unbounded_channel();
+        let task = runtime.spawn(async move {
+            let reason = match run(link, &leader, &settings, &sink, queued).await {
+                Ok(never) => match never {},
+                Err(error) => format!("{leader}: {error}"),
+            };
+            sink(PeerEvent::LeaderGone { link, reason });
+        });
+        LeaderLink { queue, task }
+    }
+
+    /// Queues something for the leader.
+    pub fn send(&self, said: FromLearner) {
+        // A closed queue means that the link's end has been reported, or will be.
+        let _gone = self.queue.send(said);
+    }
+}
+
+enum Never {}
+
+async fn run(
+    link: u64,
+    leader: &HostPort,
+    settings: &LinkSettings,
+    sink: &PeerSink,
+    queued: mpsc::UnboundedReceiver<FromLearner>,
+) -> io::Result<Never> {
+    let deadline = Instant::now() + settings.patience;
+    let stream = loop {
+        match connect(leader, settings.dial_timeout).await {
+            Ok(stream) => break stream,
+            Err(error) if Instant::now() >= deadline => return Err(error),
+            Err(error) => {
+                debug!(%leader, %error, "the leader can't be reached yet");
+                sleep(RETRY).await;
+            }
+        }
+    };
+    let (read, write) = stream.into_split();
+    sink(PeerEvent::LeaderConnected { link });
+    // The two halves end together, whichever ends first.
+    tokio::select! {
+        ended = read_all(link, read, settings.data_max, sink) => ended,
+        ended = write_all(write, queued) => ended,
+    }
+}
+
+async fn read_all(
+    link: u64,
+    read: OwnedReadHalf,
+    data_max: usize,
+    sink: &PeerSink,
+) -> io::Result<Never> {
+    let mut input = BufReader::with_capacity(256 * 1024, read);
+    loop {
+        let packet = read_packet(&mut input, data_max).await?;
+        let said = FromLeader::decode(packet)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        if let FromLeader::Zab(LeaderMessage::Snap { zxid }) = said {
+            let (back, database) = read_tree(input).await?;
+            input = back;
+            sink(PeerEvent::LeaderSnapshot {
+                link,
+                zxid,
+                database: Box::new(database),
+            });
+        } else {
+            sink(PeerEvent::LeaderSaid { link, said });
+        }
+    }
+}
+
+type Input = BufReader<OwnedReadHalf>;
+
+/// Reads the tree behind SNAP on a thread that may block, then its signature.
+async fn read_tree(input: Input) -> io::Result<(Input, Database)> {
+    let (mut input, database) = tokio::task::spawn_blocking(move || {
+        let mut bridge = SyncIoBridge::new(input);
+        let database = read_snapshot(&mut bridge)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        Ok::<_, io::Error>((bridge.into_inner(), database))
+    })
+    .await
+    .map_err(io::Error::other)??;
+    let mut signature = vec![0; 4 + SNAPSHOT_SIGNATURE.len()];
+    input.read_exact(&mut signature).await?;
+    if &signature[4..] != SNAPSHOT_SIGNATURE.as_bytes() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "the leader's snapshot does not end with its signature",
+        ));
+    }
+    Ok((input, database))
+}
+
+async fn write_all(
+    mut write: OwnedWriteHalf,
+    mut queued: mpsc::UnboundedReceiver<FromLearner>,
+) -> io::Result<Never> {
+    let mut out = Writer::new();
+    while let Some(first) = queued.recv().await {
+        first.encode().write(&mut out);
+        while out.len() < WRITE_BYTES {
+            let Ok(more) = queued.try_recv() else { break };
+            more.encode().write(&mut out);
+        }
+        let mut bytes = std::mem::take(&mut out).into_vec();
+        write.write_all(&bytes).await?;
+        bytes.clear();
+        bytes.shrink_to(WRITE_BYTES);
+        out = Writer::over(bytes);
+    }
+    Err(io::Error::new(
+        io::ErrorKind::NotConnected,
+        "the link was closed by us",
+    ))
+}

@@ -1,0 +1,484 @@
+//! The engine's loop: events in, consensus stepped, outputs carried out in order.
+
+use super::alone::Alone;
+use super::log_thread::{LogGone, LogThread};
+use super::requests::Sessions;
+use super::snapshots::Snapshots;
+use super::{NodeError, NodeEvent};
+use crate::config::HostPort;
+use crate::ids::{ServerId, Zxid};
+use crate::jute::Record;
+use crate::net::peer::{
+    ElectionNet, LeaderLink, LearnerNet, LinkSettings, PeerEvent, PeerSink, ToLearner,
+};
+use crate::quorum_proto::{FromLeader, FromLearner};
+use crate::service::{Service, Serving};
+use crate::storage::{EpochFiles, StorageError};
+use crate::tree::Database;
+use crate::txn::{Preparer, TxnEntry};
+use crate::zab::{Entry, Input, LeaderMessage, NowMs, Output, Standing, Zab};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+use tracing::{error, info, warn};
+
+/// Events taken before their outputs are flushed: enough to batch, few enough to stay responsive.
+const EVENTS_MAX: usize = 4_096;
+/// How long the loop sleeps at most, so that its heartbeat shows that it turns over.
+const HEARTBEAT: Duration = Duration::from_millis(500);
+
+/// Who decides the order of transactions.
+pub(super) enum Order {
+    /// A quorum.
+    Ensemble(Box<Zab>),
+    /// This server.
+    Alone(Alone),
+}
+
+/// What an ensemble's member has and a standalone server has not.
+pub(super) struct Peers {
+    pub(super) election: ElectionNet,
+    pub(super) learners: LearnerNet,
+    /// Where each member's leader port is.
+    pub(super) quorum_addresses: BTreeMap<ServerId, HostPort>,
+    pub(super) link_settings: LinkSettings,
+    pub(super) sink: PeerSink,
+    pub(super) runtime: tokio::runtime::Handle,
+    pub(super) epochs: EpochFiles,
+}
+
+/// Reads the tree from disk anew, as at the start.
+pub(super) type Recover = Box<dyn Fn() -> Result<Database, StorageError> + Send>;
+
+/// Everything that one member's thread owns.
+pub(super) struct Engine {
+    pub(super) me: ServerId,
+    pub(super) service: Arc<Service>,
+    pub(super) order: Order,
+    pub(super) peers: Option<Peers>,
+    pub(super) log: LogThread,
+    pub(super) snapshots: Snapshots,
+    pub(super) preparer: Preparer,
+    pub(super) sessions: Sessions,
+    pub(super) recover: Recover,
+    pub(super) started: Instant,
+    /// The link to the leader, with its number.
+    pub(super) link: Option<LeaderLink>,
+    pub(super) links_made: u64,
+    /// A tree that came with SNAP, until the consensus says to take it.
+    pub(super) incoming: Option<Box<Database>>,
+    /// Our own proposals, parsed, oldest first.
+    pub(super) proposed: VecDeque<TxnEntry>,
+    /// Committed and not applied yet.
+    pub(super) deliveries: Vec<TxnEntry>,
+    /// To be logged with the next command to the log thread.
+    pub(super) to_log: Vec<Entry>,
+    pub(super) outputs: Vec<Output>,
+    pub(super) serving: bool,
+    pub(super) status_is_stale: bool,
+}
+
+impl Engine {
+    /// Runs until told to stop, or until the disk fails.
+    pub(super) fn run(mut self, events: &mpsc::Receiver<NodeEvent>) -> Result<(), NodeError> {
+        let result = self.turn_over(events);
+        self.service.stop_serving();
+        if let Some(peers) = &self.peers {
+            peers.learners.set_leading(false);
+        }
+        self.link = None;
+        // What was appended is worth keeping even where nobody was told of it.
+        let flushed = self.flush().and_then(|()| Ok(self.log.flush()?));
+        result.and(flushed)
+    }
+
+    fn turn_over(&mut self, events: &mpsc::Receiver<NodeEvent>) -> Result<(), NodeError> {
+        // The election began when the consensus was made.
+        self.carry_out()?;
+        if matches!(self.order, Order::Alone(_)) {
+            self.serve()?;
+        }
+        self.flush()?;
+        loop {
+            let wait = self
+                .next_deadline()
+                .saturating_duration_since(Instant::now());
+            let first = match events.recv_timeout(wait.min(HEARTBEAT)) {
+                Ok(event) => Some(event),
+                Err(mpsc::RecvTimeoutError::Timeout) => None,
+                Err(mpsc::RecvTimeoutError::Disconnected) => return Ok(()),
+            };
+            let batch = first.into_iter().chain(events.try_iter());
+            for event in batch.take(EVENTS_MAX) {
+                if matches!(event, NodeEvent::Shutdown) {
+                    return self.shut_down(events);
+                }
+                self.handle(event)?;
+            }
+            self.step(Input::Tick)?;
+            self.tend_sessions()?;
+            self.flush()?;
+            self.tend_snapshots()?;
+            self.report();
+        }
+    }
+
+    /// Lets what is under way finish, within a bound, so that clients hear of it.
+    fn shut_down(&mut self, events: &mpsc::Receiver<NodeEvent>) -> Result<(), NodeError> {
+        const PATIENCE: Duration = Duration::from_secs(2);
+        self.flush()?;
+        let deadline = Instant::now() + PATIENCE;
+        while !self.is_idle() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok(event) = events.recv_timeout(left) else {
+                break;
+            };
+            // No new work: only what completes the old.
+            if matches!(event, NodeEvent::Persisted { .. } | NodeEvent::Peer(_)) {
+                self.handle(event)?;
+                self.flush()?;
+            }
+        }
+        info!("closed in order");
+        Ok(())
+    }
+
+    fn is_idle(&self) -> bool {
+        match &self.order {
+            Order::Ensemble(zab) => !self.serving || zab.history().pending().is_empty(),
+            Order::Alone(alone) => alone.is_idle(),
+        }
+    }
+
+    fn now(&self) -> NowMs {
+        NowMs(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn next_deadline(&self) -> Instant {
+        let consensus = match &self.order {
+            Order::Ensemble(zab) => self.started + Duration::from_millis(zab.next_deadline().0),
+            Order::Alone(_) => Instant::now() + HEARTBEAT,
+        };
+        consensus.min(self.sessions.next_round())
+    }
+
+    fn handle(&mut self, event: NodeEvent) -> Result<(), NodeError> {
+        match event {
+            NodeEvent::Submit(request) => self.submit(request),
+            NodeEvent::Revalidate {
+                conn,
+                session,
+                timeout_ms,
+            } => {
+                self.revalidate(conn, session, timeout_ms);
+                Ok(())
+            }
+            NodeEvent::Peer(event) => self.peer_event(event),
+            NodeEvent::Persisted { generation, zxid } => {
+                if generation == self.log.generation() {
+                    self.step(Input::Persisted { zxid })
+                } else {
+                    Ok(())
+                }
+            }
+            NodeEvent::LogFailed(error) => Err(NodeError::Storage(error)),
+            NodeEvent::SnapshotDone(result) => {
+                self.snapshots.done(result);
+                Ok(())
+            }
+            // Taken by the loop.
+            NodeEvent::Shutdown => Ok(()),
+        }
+    }
+
+    fn peer_event(&mut self, event: PeerEvent) -> Result<(), NodeError> {
+        match event {
+            PeerEvent::Notification { from, notification } => {
+                self.step(Input::Notification { from, notification })
+            }
+            PeerEvent::LearnerSaid { conn, said } => match said {
+                FromLearner::Zab(message) => self.step(Input::FromLearner { conn, message }),
+                other => {
+                    self.step(Input::LearnerHeard { conn })?;
+                    self.learner_said(conn, other)
+                }
+            },
+            PeerEvent::LearnerGone { conn } => {
+                self.status_is_stale = true;
+                self.step(Input::LearnerGone { conn })
+            }
+            PeerEvent::LeaderConnected { link } if self.is_current(link) => {
+                self.step(Input::LeaderConnected)
+            }
+            PeerEvent::LeaderSaid { link, said } if self.is_current(link) => match said {
+                FromLeader::Zab(message) => self.step(Input::FromLeader { message }),
+                other => {
+                    self.step(Input::LeaderHeard)?;
+                    self.leader_said(other)
+                }
+            },
+            PeerEvent::LeaderSnapshot {
+                link,
+                zxid,
+                database,
+            } if self.is_current(link) => {
+                self.incoming = Some(database);
+                let message = LeaderMessage::Snap { zxid };
+                let stepped = self.step(Input::FromLeader { message });
+                self.incoming = None;
+                stepped
+            }
+            PeerEvent::LeaderGone { link, reason } if self.is_current(link) => {
+                warn!(reason, "the link to the leader ended");
+                self.step(Input::LeaderGone)
+            }
+            PeerEvent::LeaderConnected { .. }
+            | PeerEvent::LeaderSaid { .. }
+            | PeerEvent::LeaderSnapshot { .. }
+            | PeerEvent::LeaderGone { .. } => Ok(()),
+        }
+    }
+
+    fn is_current(&self, link: u64) -> bool {
+        self.link.is_some() && link == self.links_made
+    }
+
+    /// Steps the consensus and carries out what it says.
+    pub(super) fn step(&mut self, input: Input) -> Result<(), NodeError> {
+        let now = self.now();
+        match &mut self.order {
+            Order::Ensemble(zab) => zab.step(now, input, &mut self.outputs),
+            Order::Alone(alone) => match input {
+                Input::Propose { entry } => alone.propose(entry, &mut self.outputs),
+                Input::Persisted { zxid } => alone.persisted(zxid, &mut self.outputs),
+                _ => {}
+            },
+        }
+        self.carry_out()
+    }
+
+    /// Carries outputs out, strictly in order.
+    fn carry_out(&mut self) -> Result<(), NodeError> {
+        let mut outputs = std::mem::take(&mut self.outputs);
+        for output in outputs.drain(..) {
+            self.perform(output)?;
+        }
+        // The allocation serves again, unless a nested step has made another.
+        if self.outputs.is_empty() {
+            self.outputs = outputs;
+        }
+        Ok(())
+    }
+
+    fn perform(&mut self, output: Output) -> Result<(), NodeError> {
+        match output {
+            Output::Append(entry) => self.to_log.push(entry),
+            Output::Deliver(entry) => self.deliver(entry)?,
+            Output::ToLearner { conn, message } => {
+                if let Some(peers) = &self.peers {
+                    let said = ToLearner::Say(FromLeader::Zab(message));
+                    peers.learners.send(conn, said);
+                }
+            }
+            Output::ToLeader(message) => {
+                if let Some(link) = &self.link {
+                    link.send(FromLearner::Zab(message));
+                }
+            }
+            Output::AnswerPing => self.answer_ping(),
+            Output::Notify { to, notification } => {
+                if let Some(peers) = &self.peers {
+                    peers.election.send(to, &notification);
+                }
+            }
+            Output::Looking { reason } => {
+                warn!(reason, "looking for a leader");
+                self.stop_serving()?;
+            }
+            Output::Lead => {
+                info!("elected; waiting for a quorum to synchronise");
+                self.status_is_stale = true;
+                if let Some(peers) = &self.peers {
+                    peers.learners.set_leading(true);
+                }
+            }
+            Output::ConnectToLeader { leader } => self.connect(leader),
+            Output::SnapshotToLearner { conn, zxid } => self.send_snapshot(conn, zxid)?,
+            Output::CloseLearner { conn, reason } => {
+                info!(conn = conn.0, reason, "closing a learner's connection");
+                self.status_is_stale = true;
+                if let Some(peers) = &self.peers {
+                    peers.learners.close(conn);
+                }
+            }
+            Output::WriteAcceptedEpoch(epoch) => {
+                if let Some(peers) = &mut self.peers {
+                    peers.epochs.set_accepted(epoch)?;
+                }
+                self.status_is_stale = true;
+            }
+            Output::WriteCurrentEpoch(epoch) => {
+                if let Some(peers) = &mut self.peers {
+                    peers.epochs.set_current(epoch)?;
+                }
+                self.status_is_stale = true;
+            }
+            Output::Truncate { to, reload } => self.truncate(to, reload)?,
+            Output::InstallSnapshot { zxid } => self.install_snapshot(zxid)?,
+            Output::Serve => self.serve()?,
+        }
+        Ok(())
+    }
+
+    fn deliver(&mut self, entry: Entry) -> Result<(), NodeError> {
+        let parsed = match self.proposed.front() {
+            Some(own) if own.header.zxid == entry.zxid => self.proposed.pop_front(),
+            _ => None,
+        };
+        let parsed = match parsed {
+            Some(parsed) => parsed,
+            None => {
+                TxnEntry::from_slice(&entry.payload).map_err(|source| NodeError::Undecodable {
+                    zxid: entry.zxid,
+                    source,
+                })?
+            }
+        };
+        self.deliveries.push(parsed);
+        Ok(())
+    }
+
+    /// Hands appends to the log thread and applies what is committed.
+    pub(super) fn flush(&mut self) -> Result<(), NodeError> {
+        if !self.to_log.is_empty() {
+            let entries = std::mem::take(&mut self.to_log);
+            self.snapshots.logged(&entries);
+            self.log.append(entries)?;
+        }
+        let Some(last) = self.deliveries.last().map(|entry| entry.header.zxid) else {
+            return Ok(());
+        };
+        self.note_sessions();
+        self.service.apply(&self.deliveries);
+        self.deliveries.clear();
+        self.preparer.applied(last);
+        self.answer_syncs(last);
+        Ok(())
+    }
+
+    fn connect(&mut self, leader: ServerId) {
+        let Some(peers) = &self.peers else { return };
+        self.status_is_stale = true;
+        self.links_made += 1;
+        let Some(address) = peers.quorum_addresses.get(&leader) else {
+            error!(%leader, "elected leader has no address in our configuration");
+            return;
+        };
+        info!(%leader, %address, "following");
+        self.link = Some(LeaderLink::start(
+            &peers.runtime,
+            self.links_made,
+            address.clone(),
+            peers.link_settings.clone(),
+            Arc::clone(&peers.sink),
+        ));
+    }
+
+    fn serve(&mut self) -> Result<(), NodeError> {
+        self.flush()?;
+        let serving = match &self.order {
+            Order::Alone(_) => Serving::Standalone,
+            Order::Ensemble(zab) => match zab.standing() {
+                Standing::Leading { .. } => Serving::Leader,
+                _ if zab.settings().membership.is_voter(self.me) => Serving::Follower,
+                _ => Serving::Observer,
+            },
+        };
+        self.preparer.reset();
+        if matches!(serving, Serving::Leader | Serving::Standalone) {
+            self.own_sessions();
+        }
+        info!(as_ = serving.as_str(), "serving clients");
+        self.serving = true;
+        self.status_is_stale = true;
+        self.report();
+        self.service.start_serving(serving);
+        Ok(())
+    }
+
+    fn stop_serving(&mut self) -> Result<(), NodeError> {
+        self.flush()?;
+        self.serving = false;
+        self.status_is_stale = true;
+        self.service.stop_serving();
+        if let Some(peers) = &self.peers {
+            peers.learners.set_leading(false);
+        }
+        self.link = None;
+        self.proposed.clear();
+        self.preparer.reset();
+        self.forget_sessions();
+        self.report();
+        Ok(())
+    }
+
+    fn truncate(&mut self, to: Zxid, reload: bool) -> Result<(), NodeError> {
+        self.flush()?;
+        warn!(%to, reload, "cutting the log: the leader does not have what is behind");
+        match self.snapshots.forget_behind(to) {
+            Ok(()) => self.log.truncate(to)??,
+            Err(StorageError::CantTruncate { .. }) => {
+                warn!(%to, "this disk can't be taken back so far; the whole tree is asked for");
+                return self.step(Input::HistoryUnusable);
+            }
+            Err(error) => return Err(error.into()),
+        }
+        if reload {
+            let database = (self.recover)()?;
+            if database.last_processed() > to {
+                return Err(NodeError::CutTooFar {
+                    to,
+                    at: database.last_processed(),
+                });
+            }
+            self.service.replace_database(database);
+        }
+        Ok(())
+    }
+
+    fn install_snapshot(&mut self, zxid: Zxid) -> Result<(), NodeError> {
+        self.flush()?;
+        let Some(mut database) = self.incoming.take() else {
+            return Err(NodeError::NoTree { zxid });
+        };
+        database.set_last_processed(zxid);
+        info!(%zxid, nodes = database.tree.node_count(), "taking over the leader's tree");
+        self.snapshots.write_now(zxid, &database.freeze())?;
+        self.log.continue_behind(zxid)??;
+        self.snapshots.forget_newer(zxid)?;
+        self.service.replace_database(*database);
+        Ok(())
+    }
+
+    fn send_snapshot(
+        &mut self,
+        conn: crate::zab::LearnerConn,
+        zxid: Zxid,
+    ) -> Result<(), NodeError> {
+        self.flush()?;
+        info!(conn = conn.0, %zxid, "sending a learner the whole tree");
+        let frozen = Box::new(self.service.database.read().freeze());
+        if let Some(peers) = &self.peers {
+            peers
+                .learners
+                .send(conn, ToLearner::Snapshot { zxid, frozen });
+        }
+        Ok(())
+    }
+}
+
+impl From<LogGone> for NodeError {
+    fn from(_: LogGone) -> Self {
+        NodeError::LogGone
+    }
+}

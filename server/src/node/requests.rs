@@ -1,0 +1,380 @@
+//! Clients' requests and sessions: ours and, leading, those that come through learners.
+//! Source: `PrepRequestProcessor.java`, `LeaderRequestProcessor.java`, `Leader.java`
+//! revalidateSession and processSync, `FollowerZooKeeperServer.java`.
+
+use super::NodeError;
+use super::engine::{Engine, Order};
+use crate::ids::{ConnId, ServerId, SessionId, WallMs, Xid, Zxid};
+use crate::jute::{Reader, Record};
+use crate::net::peer::ToLearner;
+use crate::proto::{Id, OpCode};
+use crate::quorum_proto::{FromLeader, FromLearner};
+use crate::service::WriteRequest;
+use crate::sessions::SessionTracker;
+use crate::txn::{Request, SessionCheck, Txn};
+use crate::zab::{Entry, Input, LearnerConn, Standing};
+use bytes::Bytes;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tracing::{debug, info};
+
+/// Who waits for a sync.
+enum SyncOrigin {
+    Ours(WriteRequest),
+    Learner(LearnerConn),
+}
+
+/// The engine's knowledge of sessions.
+pub(super) struct Sessions {
+    tick_ms: i32,
+    /// Who lives; kept by a leader and a standalone server.
+    tracker: SessionTracker,
+    /// Clients that wait for the leader's word on their session.
+    revalidating: HashMap<SessionId, ConnId>,
+    /// A learner's syncs on their way to the leader, oldest first.
+    syncs_sent: VecDeque<WriteRequest>,
+    /// A leader's syncs that wait for a proposal to be applied.
+    syncs_held: VecDeque<(Zxid, SyncOrigin)>,
+    started: Instant,
+    next_round: Instant,
+}
+
+impl Sessions {
+    pub(super) fn new(tick_ms: i32, started: Instant) -> Self {
+        Sessions {
+            tick_ms,
+            tracker: SessionTracker::new(tick_ms),
+            revalidating: HashMap::new(),
+            syncs_sent: VecDeque::new(),
+            syncs_held: VecDeque::new(),
+            started,
+            next_round: started,
+        }
+    }
+
+    /// When sessions want to be looked at again.
+    pub(super) fn next_round(&self) -> Instant {
+        self.next_round
+    }
+
+    /// Milliseconds on the tracker's clock.
+    fn now_ms(&self) -> i64 {
+        i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
+/// The wall clock, for transactions' times.
+pub(super) fn wall_now() -> WallMs {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    WallMs(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+impl Engine {
+    /// A client of ours wants a change or a sync.
+    pub(super) fn submit(&mut self, request: WriteRequest) -> Result<(), NodeError> {
+        if !self.serving {
+            // Its connection is closed already, or about to be.
+            return Ok(());
+        }
+        if self.decides() {
+            if request.request.op == OpCode::SYNC {
+                self.hold_sync(SyncOrigin::Ours(request));
+                return Ok(());
+            }
+            return self.propose(&request.request, self.me);
+        }
+        let Some(link) = &self.link else {
+            return Ok(());
+        };
+        let Request {
+            session,
+            xid,
+            op,
+            body,
+            auth,
+        } = &request.request;
+        link.send(FromLearner::Request {
+            session: *session,
+            cxid: *xid,
+            op: *op,
+            body: body.clone(),
+            auth: auth.to_vec(),
+        });
+        if *op == OpCode::SYNC {
+            self.sessions.syncs_sent.push_back(request);
+        }
+        Ok(())
+    }
+
+    /// A client of ours wants to go on with its session.
+    pub(super) fn revalidate(&mut self, conn: ConnId, session: SessionId, timeout_ms: i32) {
+        if self.decides() {
+            let valid = self.session_lives_at(session, timeout_ms, self.me);
+            self.service.revalidated(conn, session, valid);
+        } else if let Some(link) = &self.link {
+            self.sessions.revalidating.insert(session, conn);
+            link.send(FromLearner::Revalidate {
+                session,
+                timeout_ms,
+            });
+        }
+    }
+
+    /// A learner's message that does not concern consensus.
+    pub(super) fn learner_said(
+        &mut self,
+        conn: LearnerConn,
+        said: FromLearner,
+    ) -> Result<(), NodeError> {
+        let Some(owner) = self.learner_id(conn) else {
+            return Ok(());
+        };
+        match said {
+            FromLearner::Ping { touched } => {
+                let now_ms = self.sessions.now_ms();
+                for (session, timeout_ms) in touched {
+                    self.sessions.tracker.touch(session, timeout_ms, now_ms);
+                }
+            }
+            FromLearner::Revalidate {
+                session,
+                timeout_ms,
+            } => {
+                let valid = self.session_lives_at(session, timeout_ms, owner);
+                self.say(conn, FromLeader::Revalidated { session, valid });
+            }
+            FromLearner::Request { op, .. } if op == OpCode::SYNC => {
+                self.hold_sync(SyncOrigin::Learner(conn));
+            }
+            FromLearner::Request {
+                session,
+                cxid,
+                op,
+                body,
+                auth,
+            } => {
+                let request = Request {
+                    session,
+                    xid: cxid,
+                    op,
+                    body,
+                    auth: auth.into(),
+                };
+                self.propose(&request, owner)?;
+            }
+            FromLearner::Zab(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Our leader's message that does not concern consensus.
+    pub(super) fn leader_said(&mut self, said: FromLeader) -> Result<(), NodeError> {
+        match said {
+            FromLeader::Revalidated { session, valid } => {
+                if let Some(conn) = self.sessions.revalidating.remove(&session) {
+                    self.service.revalidated(conn, session, valid);
+                }
+            }
+            FromLeader::Sync => {
+                // What was committed before it is applied before it is answered.
+                self.flush()?;
+                if let Some(request) = self.sessions.syncs_sent.pop_front() {
+                    self.service.synced(request.conn, request.request.xid);
+                }
+            }
+            FromLeader::Zab(_) => {}
+        }
+        Ok(())
+    }
+
+    pub(super) fn answer_ping(&mut self) {
+        let touched = self.service.drain_touched();
+        if let Some(link) = &self.link {
+            link.send(FromLearner::Ping { touched });
+        }
+    }
+
+    /// Whether this server puts transactions in order: it leads, or stands alone.
+    fn decides(&self) -> bool {
+        match &self.order {
+            Order::Alone(_) => true,
+            Order::Ensemble(zab) => zab.standing() == Standing::Leading { serving: true },
+        }
+    }
+
+    fn learner_id(&self, conn: LearnerConn) -> Option<ServerId> {
+        let Order::Ensemble(zab) = &self.order else {
+            return None;
+        };
+        zab.learner_id(conn)
+    }
+
+    fn say(&self, conn: LearnerConn, said: FromLeader) {
+        if let Some(peers) = &self.peers {
+            peers.learners.send(conn, ToLearner::Say(said));
+        }
+    }
+
+    fn session_lives_at(&mut self, session: SessionId, timeout_ms: i32, owner: ServerId) -> bool {
+        let now_ms = self.sessions.now_ms();
+        self.sessions.tracker.touch(session, timeout_ms, now_ms)
+            && self.sessions.tracker.set_owner(session, owner)
+    }
+
+    /// Decides a request and has the decision logged and broadcast.
+    fn propose(&mut self, request: &Request, owner: ServerId) -> Result<(), NodeError> {
+        if !self.decides() {
+            return Ok(());
+        }
+        let zxid = match &self.order {
+            Order::Alone(alone) => alone.next_zxid(),
+            Order::Ensemble(zab) => match zab.next_zxid() {
+                Some(zxid) => zxid,
+                None => {
+                    return self.step(Input::StepDown {
+                        reason: "the epoch's counter is used up (ZOOKEEPER-1277)",
+                    });
+                }
+            },
+        };
+        let check = self.check_session(request, owner);
+        let entry = self.preparer.prepare(
+            &self.service.database.read(),
+            request,
+            check,
+            zxid,
+            wall_now(),
+        );
+        let payload = Bytes::from(entry.to_vec());
+        self.proposed.push_back(entry);
+        self.step(Input::Propose {
+            entry: Entry { zxid, payload },
+        })
+    }
+
+    fn check_session(&mut self, request: &Request, owner: ServerId) -> SessionCheck {
+        let now_ms = self.sessions.now_ms();
+        let tracker = &mut self.sessions.tracker;
+        match request.op {
+            OpCode::CREATE_SESSION => {
+                // A malformed timeout is refused where the request is prepared.
+                if let Ok(timeout_ms) = Reader::new(&request.body).int() {
+                    tracker.add(request.session, timeout_ms, now_ms);
+                    tracker.set_owner(request.session, owner);
+                }
+                SessionCheck::Ok
+            }
+            OpCode::CLOSE_SESSION => {
+                tracker.set_closing(request.session);
+                SessionCheck::Ok
+            }
+            // The server's own request, without a session.
+            OpCode::DELETE_CONTAINER => SessionCheck::Ok,
+            _ => tracker.check(request.session, owner),
+        }
+    }
+
+    /// Answers a sync once all that was proposed before it is applied.
+    fn hold_sync(&mut self, origin: SyncOrigin) {
+        let (proposed, applied) = match &self.order {
+            Order::Alone(alone) => (alone.last_proposed(), alone.is_idle()),
+            Order::Ensemble(zab) => (
+                zab.history().end(),
+                zab.history().pending().is_empty() && self.deliveries.is_empty(),
+            ),
+        };
+        if applied && self.deliveries.is_empty() {
+            self.answer_sync(origin);
+        } else {
+            self.sessions.syncs_held.push_back((proposed, origin));
+        }
+    }
+
+    fn answer_sync(&self, origin: SyncOrigin) {
+        match origin {
+            SyncOrigin::Ours(request) => self.service.synced(request.conn, request.request.xid),
+            SyncOrigin::Learner(conn) => self.say(conn, FromLeader::Sync),
+        }
+    }
+
+    /// Everything up to `applied` is in the tree.
+    pub(super) fn answer_syncs(&mut self, applied: Zxid) {
+        while let Some((_, origin)) = self
+            .sessions
+            .syncs_held
+            .pop_front_if(|(zxid, _)| *zxid <= applied)
+        {
+            self.answer_sync(origin);
+        }
+    }
+
+    /// Keeps the tracker along with committed sessions.
+    pub(super) fn note_sessions(&mut self) {
+        let now_ms = self.sessions.now_ms();
+        for entry in &self.deliveries {
+            let session = entry.header.client_id;
+            match &entry.txn {
+                Txn::CreateSession { timeout_ms } => {
+                    self.sessions.tracker.add(session, *timeout_ms, now_ms);
+                }
+                Txn::CloseSession { .. } => self.sessions.tracker.remove(session),
+                _ => {}
+            }
+        }
+    }
+
+    /// Begins to answer for all sessions: each has its whole timeout from now.
+    pub(super) fn own_sessions(&mut self) {
+        let now_ms = self.sessions.now_ms();
+        let mut tracker = SessionTracker::new(self.sessions.tick_ms);
+        for (session, timeout_ms) in self.service.database.read().sessions() {
+            tracker.add(*session, *timeout_ms, now_ms);
+        }
+        self.sessions.tracker = tracker;
+    }
+
+    pub(super) fn forget_sessions(&mut self) {
+        self.sessions.tracker = SessionTracker::new(self.sessions.tick_ms);
+        self.sessions.revalidating.clear();
+        self.sessions.syncs_sent.clear();
+        self.sessions.syncs_held.clear();
+    }
+
+    /// Twice a tick: hears who lives, and closes who does not.
+    pub(super) fn tend_sessions(&mut self) -> Result<(), NodeError> {
+        let now = Instant::now();
+        if now < self.sessions.next_round {
+            return Ok(());
+        }
+        let round_ms = u64::try_from(self.sessions.tick_ms / 2).unwrap_or(0).max(1);
+        self.sessions.next_round = now + Duration::from_millis(round_ms);
+        self.status_is_stale = true;
+        if !self.serving || !self.decides() {
+            return Ok(());
+        }
+        let now_ms = self.sessions.now_ms();
+        for (session, timeout_ms) in self.service.drain_touched() {
+            self.sessions.tracker.touch(session, timeout_ms, now_ms);
+        }
+        let expired = self.sessions.tracker.expired(now_ms);
+        if !expired.is_empty() {
+            info!(sessions = expired.len(), "sessions have expired");
+        }
+        for session in expired {
+            debug!(%session, "session expired");
+            let nobody: Arc<[Id]> = Arc::from([]);
+            let request = Request {
+                session,
+                xid: Xid(0),
+                op: OpCode::CLOSE_SESSION,
+                body: Bytes::new(),
+                auth: nobody,
+            };
+            self.propose(&request, self.me)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,267 @@
+//! Real server processes on the loopback range, and a client that is not ours.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use zookeeper_client::{Acls, Client, CreateMode, Error};
+
+/// How long anything may take before a test gives up on it. Machines that run tests stall.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One member, running or not.
+pub struct Member {
+    pub id: usize,
+    pub client_port: u16,
+    pub admin_port: u16,
+    pub quorum_port: u16,
+    pub election_port: u16,
+    pub dir: PathBuf,
+    child: Option<Child>,
+}
+
+/// An ensemble under a directory of its own.
+pub struct Ensemble {
+    pub members: Vec<Member>,
+    dir: TempDir,
+}
+
+/// Ports that nobody listens on. All are held at once, so that none comes twice.
+fn free_ports(count: usize) -> Vec<u16> {
+    let held = (0..count)
+        .map(|_| TcpListener::bind("127.0.0.1:0").expect("a loopback port"))
+        .collect::<Vec<_>>();
+    held.iter()
+        .map(|listener| listener.local_addr().expect("a bound port").port())
+        .collect()
+}
+
+/// Behaviour is tested on memory where there is some: disks of small machines stall.
+fn scratch() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() {
+        TempDir::new_in(memory).expect("a directory in memory")
+    } else {
+        TempDir::new().expect("a temporary directory")
+    }
+}
+
+impl Ensemble {
+    /// Writes the configurations of `count` members, `extra` lines in each; starts none.
+    pub fn configure(count: usize, extra: &str) -> Self {
+        let dir = scratch();
+        let ports = free_ports(count * 4);
+        let members = (1..=count)
+            .map(|id| {
+                let [client_port, admin_port, quorum_port, election_port] =
+                    ports[(id - 1) * 4..][..4]
+                else {
+                    unreachable!("four ports a member")
+                };
+                Member {
+                    id,
+                    client_port,
+                    admin_port,
+                    quorum_port,
+                    election_port,
+                    dir: dir.path().join(format!("member-{id}")),
+                    child: None,
+                }
+            })
+            .collect::<Vec<_>>();
+        let servers = members
+            .iter()
+            .map(|member| {
+                format!(
+                    "server.{}=127.0.0.1:{}:{}\n",
+                    member.id, member.quorum_port, member.election_port
+                )
+            })
+            .collect::<String>();
+        for member in &members {
+            fs::create_dir_all(member.dir.join("data")).expect("a data directory");
+            fs::write(member.dir.join("data/myid"), format!("{}\n", member.id)).expect("myid");
+            let config = format!(
+                "tickTime=500\ninitLimit=20\nsyncLimit=8\ndataDir={data}\nclientPort={client}\n\
+                 clientPortAddress=127.0.0.1\nadmin.serverPort={admin}\n\
+                 admin.serverAddress=127.0.0.1\nstandaloneEnabled=false\n\
+                 maxClientCnxns=0\n4lw.commands.whitelist=*\n{servers}{extra}",
+                data = member.dir.join("data").display(),
+                client = member.client_port,
+                admin = member.admin_port,
+            );
+            fs::write(member.dir.join("zoo.cfg"), config).expect("zoo.cfg");
+        }
+        Ensemble { members, dir }
+    }
+
+    /// The same, started.
+    pub fn start(count: usize) -> Self {
+        let mut ensemble = Self::configure(count, "");
+        for member in &mut ensemble.members {
+            member.start();
+        }
+        ensemble
+    }
+
+    /// The connect string of all members.
+    pub fn connect_string(&self) -> String {
+        self.members
+            .iter()
+            .map(|member| format!("127.0.0.1:{}", member.client_port))
+            .collect::<Vec<_>>()
+            .join(",")
+    }
+
+    /// Waits until a member that runs leads and serves, and says which.
+    pub fn leader(&self) -> usize {
+        wait_for("a leader", || {
+            self.members
+                .iter()
+                .position(|member| member.mode().as_deref() == Some("leader"))
+        })
+    }
+
+    /// Waits until all members that run serve.
+    pub fn wait_until_all_serve(&self) {
+        for member in self.members.iter().filter(|member| member.is_running()) {
+            wait_for("every member to serve", || member.mode());
+        }
+    }
+}
+
+impl Drop for Ensemble {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for member in &self.members {
+                let log = fs::read_to_string(member.dir.join("log.txt")).unwrap_or_default();
+                let lines = log.lines().collect::<Vec<_>>();
+                let tail = lines[lines.len().saturating_sub(40)..].join("\n");
+                eprintln!("--- the end of member {}'s log\n{tail}", member.id);
+            }
+            eprintln!("--- the ensemble was in {}", self.dir.path().display());
+        }
+    }
+}
+
+impl Member {
+    pub fn start(&mut self) {
+        assert!(self.child.is_none(), "member {} runs already", self.id);
+        let log = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.dir.join("log.txt"))
+            .expect("a log file");
+        let child = Command::new(env!("CARGO_BIN_EXE_zookeeper-server"))
+            .args(["run", "--log-level", "debug"])
+            .arg(self.dir.join("zoo.cfg"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("the server's binary");
+        self.child = Some(child);
+    }
+
+    pub fn is_running(&self) -> bool {
+        self.child.is_some()
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("a process of ours");
+            child.wait().expect("a process of ours");
+        }
+    }
+
+    /// SIGTERM, and the exit code.
+    pub fn terminate(&mut self) -> Option<i32> {
+        let mut child = self.child.take().expect("a running member");
+        let pid = i32::try_from(child.id()).expect("a process id");
+        let killed = Command::new("kill")
+            .args(["-TERM", &pid.to_string()])
+            .status()
+            .expect("kill");
+        assert!(killed.success());
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = child.try_wait().expect("a process of ours") {
+                return status.code();
+            }
+            assert!(
+                Instant::now() < deadline,
+                "SIGTERM did not end member {}",
+                self.id
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// A four-letter word's answer.
+    pub fn ask(&self, word: &str) -> Option<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.client_port)).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+        stream.write_all(word.as_bytes()).ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        Some(answer)
+    }
+
+    /// `leader`, `follower`… where the member serves.
+    pub fn mode(&self) -> Option<String> {
+        self.child.as_ref()?;
+        let answer = self.ask("srvr")?;
+        let mode = answer
+            .lines()
+            .find_map(|line| line.strip_prefix("Mode: "))?;
+        Some(mode.to_owned())
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Asks again and again until there is an answer.
+pub fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A session with the cluster, retried until it stands.
+pub async fn connect(cluster: &str) -> Client {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match Client::connect(cluster).await {
+            Ok(client) => return client,
+            Err(error) => {
+                assert!(
+                    Instant::now() < deadline,
+                    "no session with {cluster}: {error}"
+                );
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+/// Creates a persistent node; true where it was acknowledged now or before.
+pub async fn create(client: &Client, path: &str, data: &[u8]) -> Result<(), Error> {
+    let options = CreateMode::Persistent.with_acls(Acls::anyone_all());
+    match client.create(path, data, &options).await {
+        Ok(_) | Err(Error::NodeExists) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
