@@ -74,29 +74,64 @@ impl Writer {
         }
     }
 
-    async fn write_object(&self, cluster: &ValidCluster, object: &Desired) -> Result<(), ApplyError> {
+    async fn write_object(
+        &self,
+        cluster: &ValidCluster,
+        object: &Desired,
+    ) -> Result<(), ApplyError> {
         let objects = api(&self.client, &cluster.namespace, object.kind);
-        let what = |verb| format!("{verb} {} {}/{}", object.kind.resource().1, cluster.namespace, object.name);
+        let what = |verb| {
+            format!(
+                "{verb} {} {}/{}",
+                object.kind.resource().1,
+                cluster.namespace,
+                object.name
+            )
+        };
         if let Some(body) = &object.body {
             let (api_version, kind, _) = object.kind.resource();
             let mut body = body.clone();
             body["apiVersion"] = json!(api_version);
             body["kind"] = json!(kind);
             objects
-                .patch(&object.name, &PatchParams::apply(OPERATOR).force(), &Patch::Apply(&body))
+                .patch(
+                    &object.name,
+                    &PatchParams::apply(OPERATOR).force(),
+                    &Patch::Apply(&body),
+                )
                 .await
                 .map_err(write_error(what("apply")))?;
-            tracing::info!(namespace = cluster.namespace, name = object.name, kind, "applied");
+            tracing::info!(
+                namespace = cluster.namespace,
+                name = object.name,
+                kind,
+                "applied"
+            );
             return Ok(());
         }
         // Only what is our own is taken away; someone else's object of this name stays.
-        let living = objects.get_opt(&object.name).await.map_err(write_error(what("read")))?;
-        let Some(living) = living.filter(|living| living.owner_references().contains(&cluster.owner)) else {
+        let living = objects
+            .get_opt(&object.name)
+            .await
+            .map_err(write_error(what("read")))?;
+        let Some(living) =
+            living.filter(|living| living.owner_references().contains(&cluster.owner))
+        else {
             return Ok(());
         };
-        let exactly = Preconditions { uid: living.uid(), resource_version: living.resource_version() };
-        let deleted = objects.delete(&object.name, &DeleteParams::default().preconditions(exactly)).await;
-        expected(deleted.map(drop)).map_err(write_error(what("delete"))).map(drop)
+        let exactly = Preconditions {
+            uid: living.uid(),
+            resource_version: living.resource_version(),
+        };
+        let deleted = objects
+            .delete(
+                &object.name,
+                &DeleteParams::default().preconditions(exactly),
+            )
+            .await;
+        expected(deleted.map(drop))
+            .map_err(write_error(what("delete")))
+            .map(drop)
     }
 
     /// Asks for a larger volume; whether it can grow is up to its storage class.
@@ -106,17 +141,34 @@ impl Writer {
         cluster: &ValidCluster,
         growth: &Growth,
     ) -> Result<Done, ApplyError> {
-        let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), &cluster.namespace);
+        let claims: Api<PersistentVolumeClaim> =
+            Api::namespaced(self.client.clone(), &cluster.namespace);
         let patch = json!({
             "metadata": {"resourceVersion": growth.resource_version},
             "spec": {"resources": {"requests": {"storage": growth.to}}}
         });
-        let written = claims.patch(&growth.claim, &manager(), &Patch::Merge(&patch)).await;
-        let what = format!("grow volume {} from {} to {}", growth.claim, growth.from, growth.to);
+        let written = claims
+            .patch(&growth.claim, &manager(), &Patch::Merge(&patch))
+            .await;
+        let what = format!(
+            "grow volume {} from {} to {}",
+            growth.claim, growth.from, growth.to
+        );
         let done = expected(written.map(drop)).map_err(write_error(what))?;
         if done == Done::Written {
-            let note = format!("{} grows from {} to {}", growth.claim, growth.from, growth.to);
-            self.tell(resource, EventType::Normal, "GrowingVolume", "GrowVolume", note, None).await;
+            let note = format!(
+                "{} grows from {} to {}",
+                growth.claim, growth.from, growth.to
+            );
+            self.tell(
+                resource,
+                EventType::Normal,
+                "GrowingVolume",
+                "GrowVolume",
+                note,
+                None,
+            )
+            .await;
         }
         Ok(done)
     }
@@ -139,7 +191,10 @@ impl Writer {
         let announced = api(&self.client, &cluster.namespace, Kind::StatefulSet)
             .patch(&cluster.name, &manager(), &Patch::Merge(&announcement))
             .await;
-        let what = format!("announce the restart of {}/{}", cluster.namespace, restart.pod);
+        let what = format!(
+            "announce the restart of {}/{}",
+            cluster.namespace, restart.pod
+        );
         if expected(announced.map(drop)).map_err(write_error(what))? == Done::Outdated {
             return Ok(Done::Outdated);
         }
@@ -148,11 +203,23 @@ impl Writer {
             uid: Some(restart.uid.clone()),
             resource_version: Some(restart.resource_version.clone()),
         };
-        let deleted = pods.delete(&restart.pod, &DeleteParams::default().preconditions(exactly)).await;
+        let deleted = pods
+            .delete(
+                &restart.pod,
+                &DeleteParams::default().preconditions(exactly),
+            )
+            .await;
         let what = format!("delete pod {}/{}", cluster.namespace, restart.pod);
         let done = expected(deleted.map(drop)).map_err(write_error(what))?;
         if done == Done::Written {
-            let Restart { pod, id, role, why, because, .. } = restart;
+            let Restart {
+                pod,
+                id,
+                role,
+                why,
+                because,
+                ..
+            } = restart;
             let note = format!("{pod} (server {id}, {role}) restarts because {why}: {because}");
             tracing::info!(namespace = cluster.namespace, name = cluster.name, pod, role, %why, "restarting member");
             let related = ObjectReference {
@@ -163,7 +230,15 @@ impl Writer {
                 uid: Some(restart.uid.clone()),
                 ..ObjectReference::default()
             };
-            self.tell(resource, EventType::Normal, "RestartingMember", "RestartMember", note, Some(related)).await;
+            self.tell(
+                resource,
+                EventType::Normal,
+                "RestartingMember",
+                "RestartMember",
+                note,
+                Some(related),
+            )
+            .await;
         }
         Ok(done)
     }
@@ -185,8 +260,12 @@ impl Writer {
             "status": status,
         });
         let params = PatchParams::apply(OPERATOR).force();
-        let written = clusters.patch_status(&name, &params, &Patch::Apply(&body)).await;
-        expected(written.map(drop)).map_err(write_error(format!("write the status of {namespace}/{name}")))?;
+        let written = clusters
+            .patch_status(&name, &params, &Patch::Apply(&body))
+            .await;
+        expected(written.map(drop)).map_err(write_error(format!(
+            "write the status of {namespace}/{name}"
+        )))?;
         Ok(())
     }
 
@@ -202,20 +281,35 @@ impl Writer {
     ) {
         // The API server takes notes of at most 1 kB.
         let note = Some(note.chars().take(900).collect());
-        let event =
-            Event { type_, reason: reason.to_owned(), note, action: action.to_owned(), secondary };
-        if let Err(error) = self.recorder.publish(&event, &resource.object_ref(&())).await {
+        let event = Event {
+            type_,
+            reason: reason.to_owned(),
+            note,
+            action: action.to_owned(),
+            secondary,
+        };
+        if let Err(error) = self
+            .recorder
+            .publish(&event, &resource.object_ref(&()))
+            .await
+        {
             tracing::warn!(%error, reason, "an Event could not be recorded");
         }
     }
 }
 
 fn manager() -> PatchParams {
-    PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() }
+    PatchParams {
+        field_manager: Some(OPERATOR.to_owned()),
+        ..PatchParams::default()
+    }
 }
 
 fn write_error(what: String) -> impl FnOnce(kube::Error) -> ApplyError {
-    move |source| ApplyError::Write { what, source: Box::new(source) }
+    move |source| ApplyError::Write {
+        what,
+        source: Box::new(source),
+    }
 }
 
 /// A conflict, or an object that is gone, says that the decision is outdated: no fault.

@@ -68,9 +68,19 @@ impl Operator {
         metrics: Arc<Metrics>,
         instance: Option<String>,
     ) -> Self {
-        let reporter = Reporter { controller: OPERATOR.to_owned(), instance };
+        let reporter = Reporter {
+            controller: OPERATOR.to_owned(),
+            instance,
+        };
         let writer = Writer::new(client.clone(), Recorder::new(client.clone(), reporter));
-        Self { client, settings, members, writer, metrics, failures: Mutex::default() }
+        Self {
+            client,
+            settings,
+            members,
+            writer,
+            metrics,
+            failures: Mutex::default(),
+        }
     }
 
     /// One pass over one cluster. Returns when to look again.
@@ -90,7 +100,10 @@ impl Operator {
             Ok(pause) => Ok(pause),
             Err(error) => {
                 // The first error is the one to report; that its report failed too adds nothing.
-                if let Err(second) = self.report(resource, &Outcome::Failed(&error.to_string())).await {
+                if let Err(second) = self
+                    .report(resource, &Outcome::Failed(&error.to_string()))
+                    .await
+                {
                     tracing::debug!(%second, "a failure could not be written into status");
                 }
                 Err(error)
@@ -103,12 +116,17 @@ impl Operator {
         resource: &ZooKeeperCluster,
         cluster: &ValidCluster,
     ) -> Result<Duration, ReconcileError> {
-        let latched = resource.status.as_ref().and_then(|status| status.cluster_id.clone());
+        let latched = resource
+            .status
+            .as_ref()
+            .and_then(|status| status.cluster_id.clone());
         let observed = observe(&self.client, cluster, latched, self.members.as_ref()).await?;
         let plan = plan(cluster, &observed);
         // Status first: the identity is latched before anything rests on it, and
         // what is about to happen is told even if it fails.
-        let degraded = self.report(resource, &Outcome::Planned(cluster, &observed, &plan)).await?;
+        let degraded = self
+            .report(resource, &Outcome::Planned(cluster, &observed, &plan))
+            .await?;
         let serving = plan.ensemble.synced.len();
         self.metrics.seen(
             &cluster.namespace,
@@ -117,7 +135,10 @@ impl Operator {
             i64::try_from(serving).unwrap_or(i64::MAX),
             i64::try_from(cluster.members.len()).unwrap_or(i64::MAX),
         );
-        let done = self.writer.carry_out(resource, cluster, &plan.action).await?;
+        let done = self
+            .writer
+            .carry_out(resource, cluster, &plan.action)
+            .await?;
         if matches!(plan.action, Action::Restart(_)) && done == Done::Written {
             self.metrics.restarted(&cluster.namespace, &cluster.name);
         }
@@ -126,12 +147,18 @@ impl Operator {
 
     /// Writes status where it is news, and an Event where trouble begins. Returns
     /// whether there is trouble.
-    async fn report(&self, resource: &ZooKeeperCluster, outcome: &Outcome<'_>) -> Result<bool, ApplyError> {
+    async fn report(
+        &self,
+        resource: &ZooKeeperCluster,
+        outcome: &Outcome<'_>,
+    ) -> Result<bool, ApplyError> {
         let old = resource.status.as_ref();
         let new = status(old, resource.metadata.generation, Timestamp::now(), outcome);
         let trouble = |status: Option<&crate::crd::ZooKeeperClusterStatus>| {
             let conditions = status.and_then(|status| status.conditions.as_ref())?;
-            let degraded = conditions.iter().find(|c| c.type_ == "Degraded" && c.status == "True")?;
+            let degraded = conditions
+                .iter()
+                .find(|c| c.type_ == "Degraded" && c.status == "True")?;
             Some((degraded.reason.clone(), degraded.message.clone()))
         };
         let (before, after) = (trouble(old), trouble(Some(&new)));
@@ -141,14 +168,26 @@ impl Operator {
         if let Some((reason, message)) = &after
             && before.as_ref().map(|(reason, _)| reason) != Some(reason)
         {
-            self.writer.tell(resource, EventType::Warning, reason, "Reconcile", message.clone(), None).await;
+            self.writer
+                .tell(
+                    resource,
+                    EventType::Warning,
+                    reason,
+                    "Reconcile",
+                    message.clone(),
+                    None,
+                )
+                .await;
         }
         Ok(after.is_some())
     }
 
     fn failed(&self, resource: &ZooKeeperCluster, error: &ReconcileError) -> Duration {
         let key = ObjectRef::from_obj(resource);
-        let mut failures = self.failures.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut failures = self
+            .failures
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         let count = failures.entry(key).or_insert(0);
         *count = count.saturating_add(1);
         let pause = backoff(*count);
@@ -158,7 +197,10 @@ impl Operator {
 
     fn succeeded(&self, resource: &ZooKeeperCluster) {
         let key = ObjectRef::from_obj(resource);
-        self.failures.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&key);
+        self.failures
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .remove(&key);
     }
 }
 
@@ -179,7 +221,11 @@ fn pause(plan: &Plan, degraded: bool) -> Duration {
 }
 
 /// Runs until `stop` ends; passes under way are finished first.
-pub async fn run(operator: Arc<Operator>, namespace: Option<&str>, stop: impl Future<Output = ()> + Send + Sync + 'static) {
+pub async fn run(
+    operator: Arc<Operator>,
+    namespace: Option<&str>,
+    stop: impl Future<Output = ()> + Send + Sync + 'static,
+) {
     fn within<K>(client: &Client, namespace: Option<&str>) -> Api<K>
     where
         K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
@@ -191,29 +237,39 @@ pub async fn run(operator: Arc<Operator>, namespace: Option<&str>, stop: impl Fu
     }
     let client = &operator.client;
     let ours = watcher::Config::default().labels(LABEL_CLUSTER);
-    Controller::new(within::<ZooKeeperCluster>(client, namespace), watcher::Config::default())
-        .with_config(controller::Config::default().concurrency(CONCURRENCY))
-        .owns(within::<StatefulSet>(client, namespace), ours.clone())
-        .owns(within::<ConfigMap>(client, namespace), ours.clone())
-        .owns(within::<Service>(client, namespace), ours.clone())
-        .owns(within::<PodDisruptionBudget>(client, namespace), ours.clone())
-        .watches(within::<Pod>(client, namespace), ours, |pod| {
-            let name = pod.labels().get(LABEL_CLUSTER)?;
-            Some(ObjectRef::new(name).within(&pod.namespace()?))
-        })
-        .graceful_shutdown_on(stop)
-        .run(reconcile, |resource, error, operator| {
-            controller::Action::requeue(operator.failed(&resource, error))
-        }, operator.clone())
-        .for_each(|result| {
-            if let Err(controller::Error::ObjectNotFound(object)) = &result {
-                operator.metrics.gone(object.namespace.as_deref().unwrap_or(""), &object.name);
-            } else if let Err(error @ controller::Error::QueueError(_)) = &result {
-                tracing::warn!(%error, "a watch failed; it is tried again");
-            }
-            std::future::ready(())
-        })
-        .await;
+    Controller::new(
+        within::<ZooKeeperCluster>(client, namespace),
+        watcher::Config::default(),
+    )
+    .with_config(controller::Config::default().concurrency(CONCURRENCY))
+    .owns(within::<StatefulSet>(client, namespace), ours.clone())
+    .owns(within::<ConfigMap>(client, namespace), ours.clone())
+    .owns(within::<Service>(client, namespace), ours.clone())
+    .owns(
+        within::<PodDisruptionBudget>(client, namespace),
+        ours.clone(),
+    )
+    .watches(within::<Pod>(client, namespace), ours, |pod| {
+        let name = pod.labels().get(LABEL_CLUSTER)?;
+        Some(ObjectRef::new(name).within(&pod.namespace()?))
+    })
+    .graceful_shutdown_on(stop)
+    .run(
+        reconcile,
+        |resource, error, operator| controller::Action::requeue(operator.failed(&resource, error)),
+        operator.clone(),
+    )
+    .for_each(|result| {
+        if let Err(controller::Error::ObjectNotFound(object)) = &result {
+            operator
+                .metrics
+                .gone(object.namespace.as_deref().unwrap_or(""), &object.name);
+        } else if let Err(error @ controller::Error::QueueError(_)) = &result {
+            tracing::warn!(%error, "a watch failed; it is tried again");
+        }
+        std::future::ready(())
+    })
+    .await;
 }
 
 async fn reconcile(
@@ -236,7 +292,10 @@ mod tests {
     fn pauses_after_errors_grow_to_a_minute_and_never_vanish() {
         for failures in [1, 2, 5, 7, 100, u32::MAX] {
             let pause = backoff(failures);
-            assert!(pause >= Duration::from_millis(500) && pause <= ERROR_PAUSE_MAX, "{failures}: {pause:?}");
+            assert!(
+                pause >= Duration::from_millis(500) && pause <= ERROR_PAUSE_MAX,
+                "{failures}: {pause:?}"
+            );
         }
         assert!(backoff(7) >= Duration::from_secs(30));
     }

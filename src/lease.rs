@@ -7,8 +7,8 @@
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use kube::api::{Api, PostParams};
 use kube::Client;
+use kube::api::{Api, PostParams};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -56,8 +56,12 @@ impl Election {
     pub async fn acquire(&mut self) {
         loop {
             match self.attempt().await {
-                Ok(Attempt::Held) => return tracing::info!(identity = self.identity, "holding the lease"),
-                Ok(Attempt::Others(holder)) => tracing::debug!(holder, "the lease is held by another operator"),
+                Ok(Attempt::Held) => {
+                    return tracing::info!(identity = self.identity, "holding the lease");
+                }
+                Ok(Attempt::Others(holder)) => {
+                    tracing::debug!(holder, "the lease is held by another operator")
+                }
                 Err(error) => tracing::warn!(%error, "the lease could not be taken; trying again"),
             }
             tokio::time::sleep(RENEW).await;
@@ -88,13 +92,22 @@ impl Election {
 
     /// Gives the lease back, so that the next operator need not wait.
     pub async fn release(&self) {
-        let Ok(Some(mut lease)) = self.leases.get_opt(LEASE).await else { return };
-        let Some(spec) = lease.spec.as_mut().filter(|spec| spec.holder_identity.as_ref() == Some(&self.identity))
+        let Ok(Some(mut lease)) = self.leases.get_opt(LEASE).await else {
+            return;
+        };
+        let Some(spec) = lease
+            .spec
+            .as_mut()
+            .filter(|spec| spec.holder_identity.as_ref() == Some(&self.identity))
         else {
             return;
         };
         spec.holder_identity = Some(String::new());
-        if let Err(error) = self.leases.replace(LEASE, &PostParams::default(), &lease).await {
+        if let Err(error) = self
+            .leases
+            .replace(LEASE, &PostParams::default(), &lease)
+            .await
+        {
             tracing::warn!(%error, "the lease could not be released; it will expire");
         }
     }
@@ -119,7 +132,10 @@ impl Election {
             return self.settled(self.leases.create(&PostParams::default(), &lease).await);
         };
         let spec = lease.spec.get_or_insert_default();
-        let holder = spec.holder_identity.clone().filter(|holder| !holder.is_empty());
+        let holder = spec
+            .holder_identity
+            .clone()
+            .filter(|holder| !holder.is_empty());
         if holder.as_ref() != Some(&self.identity) {
             if let Some(holder) = holder
                 && !self.expired(spec)
@@ -133,13 +149,19 @@ impl Election {
         spec.lease_duration_seconds = Some(DURATION_SECONDS);
         spec.renew_time = Some(now);
         // The resourceVersion inside makes this fail where anyone else was faster.
-        self.settled(self.leases.replace(LEASE, &PostParams::default(), &lease).await)
+        self.settled(
+            self.leases
+                .replace(LEASE, &PostParams::default(), &lease)
+                .await,
+        )
     }
 
     fn settled(&self, result: Result<Lease, kube::Error>) -> Result<Attempt, kube::Error> {
         match result {
             Ok(_) => Ok(Attempt::Held),
-            Err(kube::Error::Api(status)) if status.code == 409 => Ok(Attempt::Others("another".to_owned())),
+            Err(kube::Error::Api(status)) if status.code == 409 => {
+                Ok(Attempt::Others("another".to_owned()))
+            }
             Err(error) => Err(error),
         }
     }
@@ -150,7 +172,9 @@ impl Election {
         let seconds = spec.lease_duration_seconds.unwrap_or(DURATION_SECONDS);
         let length = SignedDuration::from_secs(i64::from(seconds)).unsigned_abs();
         match &self.seen {
-            Some((time, holder, since)) if (time, holder) == (&current.0, &current.1) => since.elapsed() > length,
+            Some((time, holder, since)) if (time, holder) == (&current.0, &current.1) => {
+                since.elapsed() > length
+            }
             _ => {
                 self.seen = Some((current.0, current.1, Instant::now()));
                 false

@@ -79,7 +79,10 @@ enum Failure {
     #[error("find the Kubernetes cluster: {0}. Set KUBECONFIG, or run inside of one")]
     Cluster(Box<kube::Error>),
     #[error("listen on {address}: {source}. Choose another with --listen")]
-    Listen { address: SocketAddr, source: std::io::Error },
+    Listen {
+        address: SocketAddr,
+        source: std::io::Error,
+    },
     #[error("wait for signals: {0}")]
     Signals(std::io::Error),
     #[error(transparent)]
@@ -90,10 +93,14 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Crd => crd::definition_yaml()
             .map_err(Failure::from)
-            .and_then(|yaml| std::io::stdout().write_all(yaml.as_bytes()).map_err(Failure::Print)),
-        Command::Run(run) => tokio::runtime::Runtime::new().map_err(Failure::Runtime).and_then(|runtime| {
-            runtime.block_on(operate(run))
-        }),
+            .and_then(|yaml| {
+                std::io::stdout()
+                    .write_all(yaml.as_bytes())
+                    .map_err(Failure::Print)
+            }),
+        Command::Run(run) => tokio::runtime::Runtime::new()
+            .map_err(Failure::Runtime)
+            .and_then(|runtime| runtime.block_on(operate(run))),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -105,10 +112,17 @@ fn main() -> ExitCode {
 }
 
 fn log(run: &Run) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(&run.log_level).map_err(|_| Failure::LogLevel(run.log_level.clone()))?;
+    let filter =
+        EnvFilter::try_new(&run.log_level).map_err(|_| Failure::LogLevel(run.log_level.clone()))?;
     let terminal = std::io::stderr().is_terminal();
-    let format = run.log_format.unwrap_or(if terminal { LogFormat::Text } else { LogFormat::Json });
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let format = run.log_format.unwrap_or(if terminal {
+        LogFormat::Text
+    } else {
+        LogFormat::Json
+    });
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     match format {
         LogFormat::Text => builder.with_ansi(terminal).init(),
         LogFormat::Json => builder.json().flatten_event(true).init(),
@@ -119,11 +133,16 @@ fn log(run: &Run) -> Result<(), Failure> {
 async fn operate(run: Run) -> Result<(), Failure> {
     log(&run)?;
     let stop = stop_signal()?;
-    let client = kube::Client::try_default().await.map_err(|error| Failure::Cluster(Box::new(error)))?;
+    let client = kube::Client::try_default()
+        .await
+        .map_err(|error| Failure::Cluster(Box::new(error)))?;
     let metrics = Arc::new(Metrics::default());
     let listener = web::bind(run.listen)
         .await
-        .map_err(|source| Failure::Listen { address: run.listen, source })?;
+        .map_err(|source| Failure::Listen {
+            address: run.listen,
+            source,
+        })?;
     tokio::spawn(web::serve(listener, metrics.clone()));
     let settings = Settings {
         default_image: run.default_image.clone(),
@@ -137,13 +156,22 @@ async fn operate(run: Run) -> Result<(), Failure> {
         metrics,
         run.identity.clone(),
     ));
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), default_image = run.default_image, "starting");
-    let namespace = run.watch_namespace.as_deref().filter(|namespace| !namespace.is_empty());
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        default_image = run.default_image,
+        "starting"
+    );
+    let namespace = run
+        .watch_namespace
+        .as_deref()
+        .filter(|namespace| !namespace.is_empty());
     let Some(lease_namespace) = &run.operator_namespace else {
         controller::run(operator, namespace, stop).await;
         return Ok(());
     };
-    let identity = run.identity.unwrap_or_else(|| format!("process-{}", std::process::id()));
+    let identity = run
+        .identity
+        .unwrap_or_else(|| format!("process-{}", std::process::id()));
     let mut election = Election::new(client, lease_namespace, identity);
     let mut stop = Box::pin(stop);
     tokio::select! {

@@ -35,15 +35,52 @@ impl Default for Metrics {
         let mut registry = Registry::with_prefix("zookeeper_operator");
         let passes = Family::default();
         let duration = Histogram::new(exponential_buckets(0.005, 2.0, 12));
-        let (restarts, quorum, serving, wanted) =
-            (Family::default(), Family::default(), Family::default(), Family::default());
-        registry.register("reconciles", "Passes over a cluster, by how they ended", passes.clone());
-        registry.register_with_unit("reconcile_duration", "How long a pass took", Unit::Seconds, duration.clone());
-        registry.register("member_restarts", "Members the operator restarted", restarts.clone());
-        registry.register("cluster_quorum_available", "1 while a synced majority serves", quorum.clone());
-        registry.register("cluster_members_serving", "Members that serve", serving.clone());
-        registry.register("cluster_members_wanted", "Members the spec asks for", wanted.clone());
-        Self { registry, passes, duration, restarts, quorum, serving, wanted }
+        let (restarts, quorum, serving, wanted) = (
+            Family::default(),
+            Family::default(),
+            Family::default(),
+            Family::default(),
+        );
+        registry.register(
+            "reconciles",
+            "Passes over a cluster, by how they ended",
+            passes.clone(),
+        );
+        registry.register_with_unit(
+            "reconcile_duration",
+            "How long a pass took",
+            Unit::Seconds,
+            duration.clone(),
+        );
+        registry.register(
+            "member_restarts",
+            "Members the operator restarted",
+            restarts.clone(),
+        );
+        registry.register(
+            "cluster_quorum_available",
+            "1 while a synced majority serves",
+            quorum.clone(),
+        );
+        registry.register(
+            "cluster_members_serving",
+            "Members that serve",
+            serving.clone(),
+        );
+        registry.register(
+            "cluster_members_wanted",
+            "Members the spec asks for",
+            wanted.clone(),
+        );
+        Self {
+            registry,
+            passes,
+            duration,
+            restarts,
+            quorum,
+            serving,
+            wanted,
+        }
     }
 }
 
@@ -88,5 +125,8 @@ impl Metrics {
 }
 
 fn cluster(namespace: &str, name: &str) -> Cluster {
-    Cluster { namespace: namespace.to_owned(), name: name.to_owned() }
+    Cluster {
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+    }
 }

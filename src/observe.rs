@@ -6,13 +6,14 @@
 //! makes that write fail.
 
 use crate::crd::names::{
-    ANNOTATION_CONFIG_HASH, ANNOTATION_RESTART_POD, ANNOTATION_TEMPLATE_HASH, LABEL_REVISION, PORT_ADMIN,
+    ANNOTATION_CONFIG_HASH, ANNOTATION_RESTART_POD, ANNOTATION_TEMPLATE_HASH, LABEL_REVISION,
+    PORT_ADMIN,
 };
 use crate::objects::{DATA_VOLUME, Kind, LOG_VOLUME, claim_name};
 use crate::plan::observed::{ClaimView, ContainerView, MemberReport, Observed, PodView, Silence};
 use crate::valid::{Member, ServerId, ValidCluster};
-use futures::future::{BoxFuture, join_all, try_join_all};
 use futures::FutureExt;
+use futures::future::{BoxFuture, join_all, try_join_all};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::rt::TokioIo;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
@@ -46,7 +47,11 @@ pub enum ObserveError {
 /// Asks a member for its report. Tests put an ensemble of their own behind it.
 pub trait ReadMembers: Send + Sync {
     /// `GET /member` of the member at this address.
-    fn read<'a>(&'a self, member: &'a Member, ip: &'a str) -> BoxFuture<'a, Result<MemberReport, Silence>>;
+    fn read<'a>(
+        &'a self,
+        member: &'a Member,
+        ip: &'a str,
+    ) -> BoxFuture<'a, Result<MemberReport, Silence>>;
 }
 
 /// The members' AdminServers, over HTTP.
@@ -54,11 +59,18 @@ pub trait ReadMembers: Send + Sync {
 pub struct HttpMembers;
 
 impl ReadMembers for HttpMembers {
-    fn read<'a>(&'a self, _: &'a Member, ip: &'a str) -> BoxFuture<'a, Result<MemberReport, Silence>> {
+    fn read<'a>(
+        &'a self,
+        _: &'a Member,
+        ip: &'a str,
+    ) -> BoxFuture<'a, Result<MemberReport, Silence>> {
         async move {
             let report = tokio::time::timeout(MEMBER_TIMEOUT, get_member(ip));
             report.await.unwrap_or_else(|_| {
-                Err(Silence::Unreachable(format!("no answer within {} s", MEMBER_TIMEOUT.as_secs())))
+                Err(Silence::Unreachable(format!(
+                    "no answer within {} s",
+                    MEMBER_TIMEOUT.as_secs()
+                )))
             })
         }
         .boxed()
@@ -67,10 +79,15 @@ impl ReadMembers for HttpMembers {
 
 async fn get_member(ip: &str) -> Result<MemberReport, Silence> {
     let failed = |error: &dyn std::fmt::Display| Silence::Unreachable(error.to_string());
-    let ip: IpAddr = ip.parse().map_err(|_| failed(&format!("'{ip}' is no address")))?;
-    let stream = TcpStream::connect(SocketAddr::new(ip, PORT_ADMIN)).await.map_err(|e| failed(&e))?;
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| failed(&e))?;
+    let ip: IpAddr = ip
+        .parse()
+        .map_err(|_| failed(&format!("'{ip}' is no address")))?;
+    let stream = TcpStream::connect(SocketAddr::new(ip, PORT_ADMIN))
+        .await
+        .map_err(|e| failed(&e))?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|e| failed(&e))?;
     let exchange = async {
         let request = http::Request::get("/member")
             .header("host", "member")
@@ -90,7 +107,10 @@ async fn get_member(ip: &str) -> Result<MemberReport, Silence> {
         futures::future::Either::Left((report, _)) => report,
         futures::future::Either::Right((end, exchange)) => match exchange.now_or_never() {
             Some(report) => report,
-            None => Err(failed(&end.err().map_or_else(|| "connection closed".to_owned(), |e| e.to_string()))),
+            None => Err(failed(
+                &end.err()
+                    .map_or_else(|| "connection closed".to_owned(), |e| e.to_string()),
+            )),
         },
     }
 }
@@ -117,16 +137,24 @@ pub async fn observe(
     members: &dyn ReadMembers,
 ) -> Result<Observed, ObserveError> {
     let stateful_set = read_object(client, cluster, Kind::StatefulSet).await?;
-    let others = Kind::ALL.into_iter().filter(|kind| *kind != Kind::StatefulSet);
+    let others = Kind::ALL
+        .into_iter()
+        .filter(|kind| *kind != Kind::StatefulSet);
     let (others, pods, claims) = futures::try_join!(
         try_join_all(others.map(|kind| read_object(client, cluster, kind))),
         read_pods(client, cluster),
         read_claims(client, cluster, latched.is_some()),
     )?;
     let reports = join_all(cluster.members.iter().map(|member| async {
-        let ip = pods.get(&member.pod).filter(|pod| !pod.terminating).and_then(|pod| pod.ip.as_deref());
+        let ip = pods
+            .get(&member.pod)
+            .filter(|pod| !pod.terminating)
+            .and_then(|pod| pod.ip.as_deref());
         let report = match ip {
-            Some(ip) => members.read(member, ip).await.and_then(|report| identified(cluster, member, report)),
+            Some(ip) => members
+                .read(member, ip)
+                .await
+                .and_then(|report| identified(cluster, member, report)),
             None => Err(Silence::NoAddress),
         };
         (member.id, report)
@@ -143,7 +171,11 @@ pub async fn observe(
 }
 
 /// A report is worth nothing unless it is this member's: addresses find new owners.
-fn identified(cluster: &ValidCluster, member: &Member, report: MemberReport) -> Result<MemberReport, Silence> {
+fn identified(
+    cluster: &ValidCluster,
+    member: &Member,
+    report: MemberReport,
+) -> Result<MemberReport, Silence> {
     if ServerId(report.server_id) != member.id {
         return Err(Silence::Impostor(format!(
             "{} answers as server {}, but is to be {}",
@@ -160,7 +192,10 @@ fn identified(cluster: &ValidCluster, member: &Member, report: MemberReport) -> 
 }
 
 fn read_error(what: String) -> impl FnOnce(kube::Error) -> ObserveError {
-    move |source| ObserveError::Read { what, source: Box::new(source) }
+    move |source| ObserveError::Read {
+        what,
+        source: Box::new(source),
+    }
 }
 
 async fn read_object(
@@ -172,23 +207,38 @@ async fn read_object(
     let object = api(client, &cluster.namespace, kind)
         .get_opt(&name)
         .await
-        .map_err(read_error(format!("{} {}/{name}", kind.resource().1, cluster.namespace)))?;
+        .map_err(read_error(format!(
+            "{} {}/{name}",
+            kind.resource().1,
+            cluster.namespace
+        )))?;
     Ok(object.map(|object| {
         let json = serde_json::to_value(&object).expect("what was parsed from JSON serializes");
         (kind, json)
     }))
 }
 
-async fn read_pods(client: &Client, cluster: &ValidCluster) -> Result<BTreeMap<String, PodView>, ObserveError> {
+async fn read_pods(
+    client: &Client,
+    cluster: &ValidCluster,
+) -> Result<BTreeMap<String, PodView>, ObserveError> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), &cluster.namespace);
     let list = pods
         .list(&ListParams::default().labels(&cluster.selector()))
         .await
-        .map_err(read_error(format!("the pods of {}/{}", cluster.namespace, cluster.name)))?;
+        .map_err(read_error(format!(
+            "the pods of {}/{}",
+            cluster.namespace, cluster.name
+        )))?;
     Ok(list
         .items
         .into_iter()
-        .filter(|pod| cluster.members.iter().any(|member| member.pod == pod.name_any()))
+        .filter(|pod| {
+            cluster
+                .members
+                .iter()
+                .any(|member| member.pod == pod.name_any())
+        })
         .map(|pod| (pod.name_any(), view(&pod)))
         .collect())
 }
@@ -201,12 +251,15 @@ async fn read_claims(
     latched: bool,
 ) -> Result<BTreeMap<String, ClaimView>, ObserveError> {
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &cluster.namespace);
-    let selection =
-        if latched { ListParams::default().labels(&cluster.selector()) } else { ListParams::default() };
-    let list = claims
-        .list(&selection)
-        .await
-        .map_err(read_error(format!("the volume claims of {}/{}", cluster.namespace, cluster.name)))?;
+    let selection = if latched {
+        ListParams::default().labels(&cluster.selector())
+    } else {
+        ListParams::default()
+    };
+    let list = claims.list(&selection).await.map_err(read_error(format!(
+        "the volume claims of {}/{}",
+        cluster.namespace, cluster.name
+    )))?;
     let view = |claim: &PersistentVolumeClaim| ClaimView {
         created: claim.creation_timestamp().map(|time| time.0),
         requested: claim
@@ -221,10 +274,11 @@ async fn read_claims(
         .iter()
         .filter(|claim| {
             let name = claim.name_any();
-            cluster
-                .members
-                .iter()
-                .any(|member| [DATA_VOLUME, LOG_VOLUME].iter().any(|volume| claim_name(volume, &member.pod) == name))
+            cluster.members.iter().any(|member| {
+                [DATA_VOLUME, LOG_VOLUME]
+                    .iter()
+                    .any(|volume| claim_name(volume, &member.pod) == name)
+            })
         })
         .map(|claim| (claim.name_any(), view(claim)))
         .collect())
@@ -233,11 +287,15 @@ async fn read_claims(
 /// Reduces a pod to what decides about it.
 fn view(pod: &Pod) -> PodView {
     let annotation = |key: &str| pod.annotations().get(key).cloned();
-    let created = pod.creation_timestamp().map_or(Timestamp::UNIX_EPOCH, |time| time.0);
+    let created = pod
+        .creation_timestamp()
+        .map_or(Timestamp::UNIX_EPOCH, |time| time.0);
     let ready = condition(pod, "Ready").filter(|condition| condition.status == "True");
     // Without the condition, the pod has not been ready since it was made.
     let unready_since = ready.is_none().then(|| {
-        condition(pod, "Ready").and_then(|c| c.last_transition_time.as_ref()).map_or(created, |time| time.0)
+        condition(pod, "Ready")
+            .and_then(|c| c.last_transition_time.as_ref())
+            .map_or(created, |time| time.0)
     });
     PodView {
         uid: pod.uid().unwrap_or_default(),
@@ -254,15 +312,25 @@ fn view(pod: &Pod) -> PodView {
     }
 }
 
-fn condition<'a>(pod: &'a Pod, type_: &str) -> Option<&'a k8s_openapi::api::core::v1::PodCondition> {
-    pod.status.as_ref()?.conditions.as_ref()?.iter().find(|condition| condition.type_ == type_)
+fn condition<'a>(
+    pod: &'a Pod,
+    type_: &str,
+) -> Option<&'a k8s_openapi::api::core::v1::PodCondition> {
+    pod.status
+        .as_ref()?
+        .conditions
+        .as_ref()?
+        .iter()
+        .find(|condition| condition.type_ == type_)
 }
 
 /// Reasons to wait that pass by themselves.
 const STARTING: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 
 fn container(pod: &Pod) -> ContainerView {
-    let Some(status) = &pod.status else { return ContainerView::Starting };
+    let Some(status) = &pod.status else {
+        return ContainerView::Starting;
+    };
     let stuck = |reason: &str, message: Option<&String>| ContainerView::Stuck {
         reason: reason.to_owned(),
         message: message.cloned().unwrap_or_default(),
@@ -272,22 +340,52 @@ fn container(pod: &Pod) -> ContainerView {
         return stuck(reason, status.message.as_ref());
     }
     if let Some(unscheduled) = condition(pod, "PodScheduled").filter(|c| c.status == "False") {
-        return stuck(unscheduled.reason.as_deref().unwrap_or("Unschedulable"), unscheduled.message.as_ref());
+        return stuck(
+            unscheduled.reason.as_deref().unwrap_or("Unschedulable"),
+            unscheduled.message.as_ref(),
+        );
     }
-    let all = status.init_container_statuses.iter().flatten().chain(status.container_statuses.iter().flatten());
+    let all = status
+        .init_container_statuses
+        .iter()
+        .flatten()
+        .chain(status.container_statuses.iter().flatten());
     for container in all {
-        let Some(waiting) = container.state.as_ref().and_then(|state| state.waiting.as_ref()) else { continue };
+        let Some(waiting) = container
+            .state
+            .as_ref()
+            .and_then(|state| state.waiting.as_ref())
+        else {
+            continue;
+        };
         let reason = waiting.reason.as_deref().unwrap_or("ContainerCreating");
         if !STARTING.contains(&reason) {
             // What the program last said is worth more than "back-off 40s restarting".
-            let last = container.last_state.as_ref().and_then(|state| state.terminated.as_ref());
-            let words = last.and_then(|last| last.message.as_ref()).or(waiting.message.as_ref());
+            let last = container
+                .last_state
+                .as_ref()
+                .and_then(|state| state.terminated.as_ref());
+            let words = last
+                .and_then(|last| last.message.as_ref())
+                .or(waiting.message.as_ref());
             return stuck(reason, words);
         }
     }
-    match status.container_statuses.iter().flatten().find(|c| c.name == "zookeeper") {
-        Some(server) if server.state.as_ref().is_some_and(|state| state.running.is_some()) => {
-            ContainerView::Running { ready: server.ready }
+    match status
+        .container_statuses
+        .iter()
+        .flatten()
+        .find(|c| c.name == "zookeeper")
+    {
+        Some(server)
+            if server
+                .state
+                .as_ref()
+                .is_some_and(|state| state.running.is_some()) =>
+        {
+            ContainerView::Running {
+                ready: server.ready,
+            }
         }
         _ => ContainerView::Starting,
     }

@@ -38,18 +38,27 @@ pub fn status(
         Outcome::Invalid(_) | Outcome::Failed(_) => previous.cloned().unwrap_or_default(),
     };
     // Once latched, always latched.
-    status.cluster_id = previous.and_then(|status| status.cluster_id.clone()).or(status.cluster_id);
+    status.cluster_id = previous
+        .and_then(|status| status.cluster_id.clone())
+        .or(status.cluster_id);
     let judged = match outcome {
         Outcome::Planned(cluster, observed, plan) => judge(cluster, observed, plan),
         Outcome::Invalid(error) => {
             let sentence = error.to_string();
             vec![
                 judgement("Ready", false, "InvalidSpec", &sentence),
-                judgement("Progressing", false, "InvalidSpec", "the ensemble is left as it is"),
+                judgement(
+                    "Progressing",
+                    false,
+                    "InvalidSpec",
+                    "the ensemble is left as it is",
+                ),
                 judgement("Degraded", true, "InvalidSpec", &sentence),
             ]
         }
-        Outcome::Failed(sentence) => vec![judgement("Degraded", true, "ReconcileFailed", *sentence)],
+        Outcome::Failed(sentence) => {
+            vec![judgement("Degraded", true, "ReconcileFailed", *sentence)]
+        }
     };
     // A failed pass knows nothing of this generation: saying it did would let
     // `kubectl wait` believe an old Ready.
@@ -80,14 +89,33 @@ struct Judgement {
     message: String,
 }
 
-fn judgement(type_: &'static str, status: bool, reason: &str, message: impl Into<String>) -> Judgement {
-    Judgement { type_, status, reason: reason.to_owned(), message: message.into() }
+fn judgement(
+    type_: &'static str,
+    status: bool,
+    reason: &str,
+    message: impl Into<String>,
+) -> Judgement {
+    Judgement {
+        type_,
+        status,
+        reason: reason.to_owned(),
+        message: message.into(),
+    }
 }
 
 fn facts(cluster: &ValidCluster, observed: &Observed, plan: &Plan) -> ZooKeeperClusterStatus {
     let serving = serving(cluster, observed, plan);
-    let name_of = |id: ServerId| cluster.members.iter().find(|member| member.id == id).map(|m| m.pod.clone());
-    let leader_report = plan.ensemble.leader.and_then(|id| observed.members.get(&id)?.as_ref().ok());
+    let name_of = |id: ServerId| {
+        cluster
+            .members
+            .iter()
+            .find(|member| member.id == id)
+            .map(|m| m.pod.clone())
+    };
+    let leader_report = plan
+        .ensemble
+        .leader
+        .and_then(|id| observed.members.get(&id)?.as_ref().ok());
     let count = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
     ZooKeeperClusterStatus {
         ready: Some(format!("{serving}/{}", cluster.members.len())),
@@ -96,10 +124,19 @@ fn facts(cluster: &ValidCluster, observed: &Observed, plan: &Plan) -> ZooKeeperC
         selector: Some(cluster.selector()),
         leader: plan.ensemble.leader.and_then(name_of),
         version: oldest_version(observed),
-        members: Some(cluster.members.iter().map(|member| describe(observed, member)).collect()),
+        members: Some(
+            cluster
+                .members
+                .iter()
+                .map(|member| describe(observed, member))
+                .collect(),
+        ),
         client_endpoint: Some(cluster.client_endpoint()),
         config_version: leader_report.map(|report| report.config_version.clone()),
-        cluster_id: plan.ensemble.has_quorum().then(|| cluster.cluster_id.clone()),
+        cluster_id: plan
+            .ensemble
+            .has_quorum()
+            .then(|| cluster.cluster_id.clone()),
         blocked_by: (!plan.refusals.is_empty()).then(|| {
             plan.refusals
                 .iter()
@@ -117,12 +154,17 @@ fn serving(cluster: &ValidCluster, observed: &Observed, plan: &Plan) -> usize {
     cluster
         .members
         .iter()
-        .filter(|member| plan.ensemble.synced.contains(&member.id) && is_ready(observed, &member.pod))
+        .filter(|member| {
+            plan.ensemble.synced.contains(&member.id) && is_ready(observed, &member.pod)
+        })
         .count()
 }
 
 fn describe(observed: &Observed, member: &crate::valid::Member) -> MemberStatus {
-    let report = observed.members.get(&member.id).and_then(|report| report.as_ref().ok());
+    let report = observed
+        .members
+        .get(&member.id)
+        .and_then(|report| report.as_ref().ok());
     MemberStatus {
         pod: member.pod.clone(),
         id: i32::from(member.id.0),
@@ -131,7 +173,9 @@ fn describe(observed: &Observed, member: &crate::valid::Member) -> MemberStatus 
             Some(Role::Participant) | None => "participant",
         }
         .to_owned(),
-        mode: report.map_or("unknown", |report| report.state.as_str()).to_owned(),
+        mode: report
+            .map_or("unknown", |report| report.state.as_str())
+            .to_owned(),
         zxid: report.map(|report| report.last_zxid.clone()),
         version: report.map(|report| report.version.clone()),
     }
@@ -139,7 +183,10 @@ fn describe(observed: &Observed, member: &crate::valid::Member) -> MemberStatus 
 
 fn oldest_version(observed: &Observed) -> Option<String> {
     let numbers = |version: &str| -> Vec<u64> {
-        version.split(|c: char| !c.is_ascii_digit()).filter_map(|part| part.parse().ok()).collect()
+        version
+            .split(|c: char| !c.is_ascii_digit())
+            .filter_map(|part| part.parse().ok())
+            .collect()
     };
     observed
         .members
@@ -157,11 +204,21 @@ fn judge(cluster: &ValidCluster, observed: &Observed, plan: &Plan) -> Vec<Judgem
     let (progressing, reason, message) = progress(cluster, plan);
     let steady = matches!(plan.action, Action::Nothing | Action::Paused);
     let ready = if steady && serving == wanted {
-        judgement("Ready", true, "AllMembersServing", format!("{serving} of {wanted} members serve"))
+        judgement(
+            "Ready",
+            true,
+            "AllMembersServing",
+            format!("{serving} of {wanted} members serve"),
+        )
     } else if let Some((reason, message)) = &degraded {
         judgement("Ready", false, reason, message.clone())
     } else {
-        judgement("Ready", false, reason, format!("{serving} of {wanted} members serve: {message}"))
+        judgement(
+            "Ready",
+            false,
+            reason,
+            format!("{serving} of {wanted} members serve: {message}"),
+        )
     };
     vec![
         ready,
@@ -172,7 +229,12 @@ fn judge(cluster: &ValidCluster, observed: &Observed, plan: &Plan) -> Vec<Judgem
         },
         quorum(cluster, observed, plan),
         if cluster.paused {
-            judgement("Paused", true, "PausedBySpec", "spec.paused is set: nothing is written or restarted")
+            judgement(
+                "Paused",
+                true,
+                "PausedBySpec",
+                "spec.paused is set: nothing is written or restarted",
+            )
         } else {
             judgement("Paused", false, "NotPaused", "changes are carried out")
         },
@@ -183,41 +245,82 @@ fn progress(cluster: &ValidCluster, plan: &Plan) -> (bool, &'static str, String)
     let restarting = !plan.stale.is_empty();
     let left = || {
         let pods: Vec<&str> = plan.stale.iter().map(|(pod, _)| pod.as_str()).collect();
-        format!("{} of {} members are still to be restarted: {}", pods.len(), cluster.members.len(), pods.join(", "))
+        format!(
+            "{} of {} members are still to be restarted: {}",
+            pods.len(),
+            cluster.members.len(),
+            pods.join(", ")
+        )
     };
     match &plan.action {
-        Action::Nothing => (false, "UpToDate", "every member is what the spec asks for".to_owned()),
+        Action::Nothing => (
+            false,
+            "UpToDate",
+            "every member is what the spec asks for".to_owned(),
+        ),
         Action::Paused => (false, "Paused", "spec.paused is set".to_owned()),
         Action::Apply(objects) => {
-            let names: Vec<String> =
-                objects.iter().map(|object| format!("{} {}", object.kind.resource().1, object.name)).collect();
-            (true, "ApplyingObjects", format!("writing {}", names.join(", ")))
+            let names: Vec<String> = objects
+                .iter()
+                .map(|object| format!("{} {}", object.kind.resource().1, object.name))
+                .collect();
+            (
+                true,
+                "ApplyingObjects",
+                format!("writing {}", names.join(", ")),
+            )
         }
-        Action::Grow(growth) => {
-            (true, "GrowingVolume", format!("volume {} grows from {} to {}", growth.claim, growth.from, growth.to))
-        }
+        Action::Grow(growth) => (
+            true,
+            "GrowingVolume",
+            format!(
+                "volume {} grows from {} to {}",
+                growth.claim, growth.from, growth.to
+            ),
+        ),
         Action::Restart(restart) => (
             true,
             "RollingRestart",
-            format!("{} restarts because {}; {}", restart.pod, restart.why, left()),
+            format!(
+                "{} restarts because {}; {}",
+                restart.pod,
+                restart.why,
+                left()
+            ),
         ),
-        Action::Wait(Waiting::StatefulSetNotObserved) => {
-            (true, "WaitingForStatefulSet", "the StatefulSet controller has not seen the newest template".to_owned())
-        }
+        Action::Wait(Waiting::StatefulSetNotObserved) => (
+            true,
+            "WaitingForStatefulSet",
+            "the StatefulSet controller has not seen the newest template".to_owned(),
+        ),
         Action::Wait(Waiting::Members(_) | Waiting::Rollout) if restarting => {
-            let why: Vec<&str> = plan.refusals.iter().map(|refusal| refusal.message.as_str()).collect();
-            (true, "RollingRestart", format!("{}; {}", left(), why.join("; ")))
+            let why: Vec<&str> = plan
+                .refusals
+                .iter()
+                .map(|refusal| refusal.message.as_str())
+                .collect();
+            (
+                true,
+                "RollingRestart",
+                format!("{}; {}", left(), why.join("; ")),
+            )
         }
-        Action::Wait(Waiting::Members(pods)) => {
-            (true, "WaitingForMembers", format!("waiting for {} to serve", pods.join(", ")))
-        }
+        Action::Wait(Waiting::Members(pods)) => (
+            true,
+            "WaitingForMembers",
+            format!("waiting for {} to serve", pods.join(", ")),
+        ),
         Action::Wait(Waiting::Rollout) => (true, "RollingRestart", left()),
     }
 }
 
 fn quorum(cluster: &ValidCluster, observed: &Observed, plan: &Plan) -> Judgement {
     let ensemble = &plan.ensemble;
-    let (synced, voters, majority) = (ensemble.synced.len(), ensemble.voters.len(), ensemble.majority());
+    let (synced, voters, majority) = (
+        ensemble.synced.len(),
+        ensemble.voters.len(),
+        ensemble.majority(),
+    );
     if ensemble.has_quorum() {
         let leader = ensemble
             .leader
@@ -249,26 +352,43 @@ fn quorum(cluster: &ValidCluster, observed: &Observed, plan: &Plan) -> Judgement
         "QuorumAvailable",
         false,
         reason,
-        format!("{synced} of {voters} voters serve in sync, {majority} are needed. {}", silent.join("; ")),
+        format!(
+            "{synced} of {voters} voters serve in sync, {majority} are needed. {}",
+            silent.join("; ")
+        ),
     )
 }
 
 /// What needs a person, the worst first.
-fn trouble(cluster: &ValidCluster, observed: &Observed, plan: &Plan) -> Option<(&'static str, String)> {
+fn trouble(
+    cluster: &ValidCluster,
+    observed: &Observed,
+    plan: &Plan,
+) -> Option<(&'static str, String)> {
     for member in &cluster.members {
-        let Some(pod) = observed.pods.get(&member.pod) else { continue };
-        let ContainerView::Stuck { reason, message } = &pod.container else { continue };
+        let Some(pod) = observed.pods.get(&member.pod) else {
+            continue;
+        };
+        let ContainerView::Stuck { reason, message } = &pod.container else {
+            continue;
+        };
         if reason == "Unschedulable" && observed.now.duration_since(pod.created) < SCHEDULING {
             continue;
         }
-        return Some(("MemberCannotRun", format!("{} cannot run: {reason}: {message}", member.pod)));
+        return Some((
+            "MemberCannotRun",
+            format!("{} cannot run: {reason}: {message}", member.pod),
+        ));
     }
-    if !plan.ensemble.has_quorum() && observed.cluster_id.is_none() && !may_bootstrap(cluster, observed) {
+    if !plan.ensemble.has_quorum()
+        && observed.cluster_id.is_none()
+        && !may_bootstrap(cluster, observed)
+    {
         let claims = older_claims(cluster, observed).join(", ");
-        let waited = observed
-            .pods
-            .values()
-            .any(|pod| pod.unready_since.is_some_and(|since| observed.now.duration_since(since) > SCHEDULING));
+        let waited = observed.pods.values().any(|pod| {
+            pod.unready_since
+                .is_some_and(|since| observed.now.duration_since(since) > SCHEDULING)
+        });
         if waited {
             return Some((
                 "OlderVolumes",
@@ -282,8 +402,12 @@ fn trouble(cluster: &ValidCluster, observed: &Observed, plan: &Plan) -> Option<(
         }
     }
     for member in &cluster.members {
-        let Some(pod) = observed.pods.get(&member.pod) else { continue };
-        let late = pod.unready_since.is_some_and(|since| observed.now.duration_since(since) > COMING_BACK);
+        let Some(pod) = observed.pods.get(&member.pod) else {
+            continue;
+        };
+        let late = pod
+            .unready_since
+            .is_some_and(|since| observed.now.duration_since(since) > COMING_BACK);
         if late {
             let said = match observed.members.get(&member.id) {
                 Some(Ok(report)) => format!("it says it is {}", report.state.as_str()),
@@ -293,14 +417,17 @@ fn trouble(cluster: &ValidCluster, observed: &Observed, plan: &Plan) -> Option<(
             let minutes = COMING_BACK.as_mins();
             return Some((
                 "MemberDoesNotServe",
-                format!("{} has not served for over {minutes} minutes: {said}", member.pod),
+                format!(
+                    "{} has not served for over {minutes} minutes: {said}",
+                    member.pod
+                ),
             ));
         }
     }
-    if let Some((id, Err(crate::plan::observed::Silence::Impostor(found)))) =
-        observed.members.iter().find(|(_, report)| {
-            matches!(report, Err(crate::plan::observed::Silence::Impostor(_)))
-        })
+    if let Some((id, Err(crate::plan::observed::Silence::Impostor(found)))) = observed
+        .members
+        .iter()
+        .find(|(_, report)| matches!(report, Err(crate::plan::observed::Silence::Impostor(_))))
     {
         return Some(("WrongMember", format!("server {id}: {found}")));
     }
@@ -314,14 +441,20 @@ fn conditions(
     generation: Option<i64>,
     now: Timestamp,
 ) -> Vec<Condition> {
-    let mut conditions = previous.and_then(|status| status.conditions.clone()).unwrap_or_default();
+    let mut conditions = previous
+        .and_then(|status| status.conditions.clone())
+        .unwrap_or_default();
     for judgement in judged {
         let status = if judgement.status { "True" } else { "False" };
-        let old = conditions.iter().position(|condition| condition.type_ == judgement.type_);
+        let old = conditions
+            .iter()
+            .position(|condition| condition.type_ == judgement.type_);
         let since = old
             .map(|index| &conditions[index])
             .filter(|condition| condition.status == status)
-            .map_or(Time(whole_seconds(now)), |condition| condition.last_transition_time.clone());
+            .map_or(Time(whole_seconds(now)), |condition| {
+                condition.last_transition_time.clone()
+            });
         let new = Condition {
             type_: judgement.type_.to_owned(),
             status: status.to_owned(),

@@ -4,13 +4,13 @@
 //! `crd::rules`. What gets past it (an older CRD, a spelling no rule can bound)
 //! is an [`InvalidSpec`] here, which becomes a condition and never a crash loop.
 
+use crate::crd::ZooKeeperCluster;
 use crate::crd::names::{ANNOTATION_BOOTSTRAP, ANNOTATION_RESTART, LABEL_CLUSTER};
 use crate::crd::rules::{
     CONFIG_KEYS_MAX, CONFIG_VALUE_LENGTH_MAX, DEFAULT_VOLUME_SIZE, NAME_LENGTH_MAX, REPLICAS_MAX,
     RESERVED_KEYS, RESERVED_PREFIXES,
 };
 use crate::crd::spec::{ImagePullPolicy, PodOptions, Retention, ServiceType, Volume};
-use crate::crd::ZooKeeperCluster;
 use k8s_openapi::api::core::v1::LocalObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -119,7 +119,9 @@ pub struct InvalidSpec {
 }
 
 fn invalid(sentence: impl Into<String>) -> InvalidSpec {
-    InvalidSpec { sentence: sentence.into() }
+    InvalidSpec {
+        sentence: sentence.into(),
+    }
 }
 
 impl ValidCluster {
@@ -128,7 +130,9 @@ impl ValidCluster {
         let name = cluster.name_any();
         if name.len() > NAME_LENGTH_MAX
             || !name.starts_with(|c: char| c.is_ascii_lowercase())
-            || !name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+            || !name
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
         {
             return Err(invalid(format!(
                 "the name '{name}' does not fit: at most {NAME_LENGTH_MAX} lower-case letters, digits and \
@@ -138,9 +142,9 @@ impl ValidCluster {
         let namespace = cluster
             .namespace()
             .ok_or_else(|| invalid("the resource has no namespace: create it in one"))?;
-        let owner = cluster
-            .controller_owner_ref(&())
-            .ok_or_else(|| invalid("the resource has no UID: it was never stored by an API server"))?;
+        let owner = cluster.controller_owner_ref(&()).ok_or_else(|| {
+            invalid("the resource has no UID: it was never stored by an API server")
+        })?;
         let spec = &cluster.spec;
         let first_server_id = spec.first_server_id.unwrap_or(1);
         let members = members(&name, spec.replicas, first_server_id)?;
@@ -150,11 +154,20 @@ impl ValidCluster {
         let annotation = |key: &str| cluster.annotations().get(key).cloned();
         Ok(Self {
             owner,
-            created: cluster.meta().creation_timestamp.as_ref().map(|time| time.0),
+            created: cluster
+                .meta()
+                .creation_timestamp
+                .as_ref()
+                .map(|time| time.0),
             first_server_id: members[0].id,
             members,
-            image: spec.image.clone().unwrap_or_else(|| settings.default_image.clone()),
-            image_pull_policy: spec.image_pull_policy.unwrap_or(ImagePullPolicy::IfNotPresent),
+            image: spec
+                .image
+                .clone()
+                .unwrap_or_else(|| settings.default_image.clone()),
+            image_pull_policy: spec
+                .image_pull_policy
+                .unwrap_or(ImagePullPolicy::IfNotPresent),
             image_pull_secrets: spec.image_pull_secrets.clone().unwrap_or_default(),
             config: config(spec.config.as_ref())?,
             data: volume(storage.data),
@@ -163,7 +176,11 @@ impl ValidCluster {
             pod: spec.pod.clone().unwrap_or_default(),
             client_service_type: client_service.type_.unwrap_or_default(),
             client_service_annotations: client_service.annotations.unwrap_or_default(),
-            network_policy: spec.network_policy.as_ref().and_then(|p| p.enabled).unwrap_or(true),
+            network_policy: spec
+                .network_policy
+                .as_ref()
+                .and_then(|p| p.enabled)
+                .unwrap_or(true),
             paused: spec.paused.unwrap_or(false),
             restart: annotation(ANNOTATION_RESTART),
             bootstrap_wanted: annotation(ANNOTATION_BOOTSTRAP).as_deref() == Some("true"),
@@ -229,7 +246,9 @@ pub fn selector(name: &str) -> String {
 
 fn members(name: &str, replicas: i32, first: i32) -> Result<Vec<Member>, InvalidSpec> {
     if !(1..=REPLICAS_MAX).contains(&replicas) {
-        return Err(invalid(format!("set replicas to a number from 1 to {REPLICAS_MAX}")));
+        return Err(invalid(format!(
+            "set replicas to a number from 1 to {REPLICAS_MAX}"
+        )));
     }
     if first < 1 || first + replicas - 1 > 255 {
         return Err(invalid(
@@ -264,34 +283,55 @@ const DEFAULT_CONFIG: [(&str, &str); 5] = [
     ("tickTime", "2000"),
 ];
 
-fn config(given: Option<&BTreeMap<String, IntOrString>>) -> Result<BTreeMap<String, String>, InvalidSpec> {
-    let mut config: BTreeMap<String, String> =
-        DEFAULT_CONFIG.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+fn config(
+    given: Option<&BTreeMap<String, IntOrString>>,
+) -> Result<BTreeMap<String, String>, InvalidSpec> {
+    let mut config: BTreeMap<String, String> = DEFAULT_CONFIG
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into();
     let mut spellings = BTreeSet::new();
     let given = given.into_iter().flatten();
     for (count, (key, value)) in given.enumerate() {
         if count >= CONFIG_KEYS_MAX as usize {
-            return Err(invalid(format!("config has more than {CONFIG_KEYS_MAX} keys: remove some")));
+            return Err(invalid(format!(
+                "config has more than {CONFIG_KEYS_MAX} keys: remove some"
+            )));
         }
         let lower = key.to_ascii_lowercase();
-        if key.is_empty() || !key.chars().all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c)) {
+        if key.is_empty()
+            || !key
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c))
+        {
             return Err(invalid(format!(
                 "config has the key '{}': a zoo.cfg key consists of letters, digits, '.', '_' and '-'",
                 key.escape_default()
             )));
         }
-        if RESERVED_KEYS.iter().any(|reserved| reserved.eq_ignore_ascii_case(key))
-            || RESERVED_PREFIXES.iter().any(|prefix| lower.starts_with(prefix))
+        if RESERVED_KEYS
+            .iter()
+            .any(|reserved| reserved.eq_ignore_ascii_case(key))
+            || RESERVED_PREFIXES
+                .iter()
+                .any(|prefix| lower.starts_with(prefix))
         {
-            return Err(invalid(format!("remove {key} from config: the operator writes it itself")));
+            return Err(invalid(format!(
+                "remove {key} from config: the operator writes it itself"
+            )));
         }
         if lower.starts_with("zookeeper.") {
-            return Err(invalid(format!("write {key} in config without its prefix 'zookeeper.'")));
+            return Err(invalid(format!(
+                "write {key} in config without its prefix 'zookeeper.'"
+            )));
         }
-        if let Some((exact, _)) = DEFAULT_CONFIG.iter().find(|(known, _)| known.eq_ignore_ascii_case(key))
+        if let Some((exact, _)) = DEFAULT_CONFIG
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(key))
             && exact != key
         {
-            return Err(invalid(format!("write {exact} instead of {key} in config: keys are case-sensitive")));
+            return Err(invalid(format!(
+                "write {exact} instead of {key} in config: keys are case-sensitive"
+            )));
         }
         if !spellings.insert(lower) {
             return Err(invalid(format!(
@@ -328,5 +368,12 @@ fn cluster_id(namespace: &str, name: &str) -> String {
     bytes[6] = (bytes[6] & 0x0f) | 0x80;
     bytes[8] = (bytes[8] & 0x3f) | 0x80;
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+    format!(
+        "{}-{}-{}-{}-{}",
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..]
+    )
 }

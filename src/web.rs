@@ -22,7 +22,9 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
 pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
-        let Ok(permit) = permits.clone().acquire_owned().await else { return };
+        let Ok(permit) = permits.clone().acquire_owned().await else {
+            return;
+        };
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
@@ -49,12 +51,18 @@ pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     TcpListener::bind(address).await
 }
 
-fn answer(request: &Request<Incoming>, metrics: &Metrics) -> Result<Response<Full<Bytes>>, Infallible> {
+fn answer(
+    request: &Request<Incoming>,
+    metrics: &Metrics,
+) -> Result<Response<Full<Bytes>>, Infallible> {
     let (status, body) = match request.uri().path() {
         "/metrics" => (StatusCode::OK, metrics.text()),
         // Ready is not leading: one that waits for the lease is as healthy as can be.
         "/healthz" | "/readyz" => (StatusCode::OK, "ok\n".to_owned()),
-        _ => (StatusCode::NOT_FOUND, "see /metrics, /healthz, /readyz\n".to_owned()),
+        _ => (
+            StatusCode::NOT_FOUND,
+            "see /metrics, /healthz, /readyz\n".to_owned(),
+        ),
     };
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;

@@ -199,14 +199,22 @@ fn misspellings<'a>(keys: impl IntoIterator<Item = &'a str>) -> Vec<String> {
 }
 
 fn none_of(keys: impl IntoIterator<Item = impl AsRef<str>>) -> String {
-    let keys: Vec<String> = keys.into_iter().map(|key| format!("'{}'", key.as_ref())).collect();
+    let keys: Vec<String> = keys
+        .into_iter()
+        .map(|key| format!("'{}'", key.as_ref()))
+        .collect();
     format!("self.all(key, !(key in [{}]))", keys.join(", "))
 }
 
 pub(super) fn no_reserved_key() -> Rule {
     let forms = misspellings(RESERVED_KEYS);
     rule(
-        none_of(RESERVED_KEYS.iter().map(|key| (*key).to_owned()).chain(forms)),
+        none_of(
+            RESERVED_KEYS
+                .iter()
+                .map(|key| (*key).to_owned())
+                .chain(forms),
+        ),
         "remove this key from config: the operator writes directories, ports, quorumListenOnAllIPs, \
          standaloneEnabled, reconfigEnabled, dynamicConfigFile, db.autocreate, the AdminServer and the \
          metrics provider itself",
@@ -214,7 +222,9 @@ pub(super) fn no_reserved_key() -> Rule {
 }
 
 pub(super) fn no_member_line() -> Rule {
-    let prefixes = RESERVED_PREFIXES.map(|prefix| format!("key.startsWith('{prefix}')")).join(" || ");
+    let prefixes = RESERVED_PREFIXES
+        .map(|prefix| format!("key.startsWith('{prefix}')"))
+        .join(" || ");
     rule(
         format!("self.all(key, !({prefixes}))"),
         "remove server.N, group.N and weight.N from config: the operator writes the members itself, \

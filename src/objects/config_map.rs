@@ -28,7 +28,9 @@ pub(super) fn config_map(cluster: &ValidCluster, bootstrap: bool) -> ConfigMap {
 ///
 /// The keys are those of `QuorumPeerConfig.java`, `parseProperties`.
 pub fn zoo_cfg(cluster: &ValidCluster) -> String {
-    let mut text = String::from("# Written by the operator from spec.config; edit the ZooKeeperCluster instead.\n");
+    let mut text = String::from(
+        "# Written by the operator from spec.config; edit the ZooKeeperCluster instead.\n",
+    );
     let mut line = |key: &str, value: &dyn std::fmt::Display| {
         writeln!(text, "{key}={value}").expect("writing to a String cannot fail");
     };
@@ -40,7 +42,10 @@ pub fn zoo_cfg(cluster: &ValidCluster) -> String {
         line("dataLogDir", &"/data-log");
     }
     line("admin.serverPort", &PORT_ADMIN);
-    line("metricsProvider.className", &"org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider");
+    line(
+        "metricsProvider.className",
+        &"org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider",
+    );
     line("metricsProvider.httpPort", &PORT_METRICS);
     // A member binds every address: behind a service mesh its own name need not be one of its addresses.
     line("quorumListenOnAllIPs", &true);

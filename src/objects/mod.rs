@@ -60,7 +60,9 @@ impl Kind {
             Self::ServiceAccount => ("v1", "ServiceAccount", "serviceaccounts"),
             Self::ConfigMap => ("v1", "ConfigMap", "configmaps"),
             Self::HeadlessService | Self::ClientService => ("v1", "Service", "services"),
-            Self::PodDisruptionBudget => ("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets"),
+            Self::PodDisruptionBudget => {
+                ("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
+            }
             Self::NetworkPolicy => ("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies"),
             Self::StatefulSet => ("apps/v1", "StatefulSet", "statefulsets"),
         }
@@ -72,9 +74,10 @@ impl Kind {
             Self::ConfigMap => format!("{cluster}-config"),
             Self::HeadlessService => format!("{cluster}-headless"),
             Self::ClientService => format!("{cluster}-client"),
-            Self::ServiceAccount | Self::PodDisruptionBudget | Self::NetworkPolicy | Self::StatefulSet => {
-                cluster.to_owned()
-            }
+            Self::ServiceAccount
+            | Self::PodDisruptionBudget
+            | Self::NetworkPolicy
+            | Self::StatefulSet => cluster.to_owned(),
         }
     }
 }
@@ -112,11 +115,16 @@ pub fn desired(cluster: &ValidCluster, context: &Context<'_>) -> Vec<Desired> {
                     Some(json(&pod_disruption_budget::pod_disruption_budget(cluster)))
                 }
                 Kind::NetworkPolicy => network_policy::network_policy(cluster).as_ref().map(json),
-                Kind::StatefulSet => {
-                    Some(json(&stateful_set::stateful_set(cluster, context.living_stateful_set)))
-                }
+                Kind::StatefulSet => Some(json(&stateful_set::stateful_set(
+                    cluster,
+                    context.living_stateful_set,
+                ))),
             };
-            Desired { kind, name: kind.name(&cluster.name), body: body.map(with_applied_hash) }
+            Desired {
+                kind,
+                name: kind.name(&cluster.name),
+                body: body.map(with_applied_hash),
+            }
         })
         .into()
 }
@@ -159,7 +167,10 @@ fn selector_labels(cluster: &ValidCluster) -> BTreeMap<String, String> {
 }
 
 fn selector(cluster: &ValidCluster) -> LabelSelector {
-    LabelSelector { match_labels: Some(selector_labels(cluster)), ..Default::default() }
+    LabelSelector {
+        match_labels: Some(selector_labels(cluster)),
+        ..Default::default()
+    }
 }
 
 fn metadata(cluster: &ValidCluster, kind: Kind) -> ObjectMeta {

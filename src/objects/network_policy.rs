@@ -4,7 +4,8 @@ use super::{Kind, metadata, selector};
 use crate::crd::names::{PORT_ADMIN, PORT_CLIENT, PORT_ELECTION, PORT_METRICS, PORT_QUORUM};
 use crate::valid::ValidCluster;
 use k8s_openapi::api::networking::v1::{
-    NetworkPolicy, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
+    NetworkPolicy, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort,
+    NetworkPolicySpec,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -29,16 +30,29 @@ pub(super) fn network_policy(cluster: &ValidCluster) -> Option<NetworkPolicy> {
     if !cluster.network_policy {
         return None;
     }
-    let members = NetworkPolicyPeer { pod_selector: Some(selector(cluster)), ..Default::default() };
+    let members = NetworkPolicyPeer {
+        pod_selector: Some(selector(cluster)),
+        ..Default::default()
+    };
     // An operator outside of Kubernetes has no namespace; its way in stays open.
-    let operator = cluster.settings.operator_namespace.as_ref().map(|namespace| {
-        let labels = [("kubernetes.io/metadata.name".to_owned(), namespace.clone())].into();
-        let namespace_selector = LabelSelector { match_labels: Some(labels), ..Default::default() };
-        vec![
-            members.clone(),
-            NetworkPolicyPeer { namespace_selector: Some(namespace_selector), ..Default::default() },
-        ]
-    });
+    let operator = cluster
+        .settings
+        .operator_namespace
+        .as_ref()
+        .map(|namespace| {
+            let labels = [("kubernetes.io/metadata.name".to_owned(), namespace.clone())].into();
+            let namespace_selector = LabelSelector {
+                match_labels: Some(labels),
+                ..Default::default()
+            };
+            vec![
+                members.clone(),
+                NetworkPolicyPeer {
+                    namespace_selector: Some(namespace_selector),
+                    ..Default::default()
+                },
+            ]
+        });
     Some(NetworkPolicy {
         metadata: metadata(cluster, Kind::NetworkPolicy),
         spec: Some(NetworkPolicySpec {

@@ -1,18 +1,18 @@
 //! The pod template of a member, as Pod Security's `restricted` wants it.
 
-use super::{json, labels, selector, short_hash, zoo_cfg};
 use super::stateful_set::{DATA_VOLUME, LOG_VOLUME};
+use super::{json, labels, selector, short_hash, zoo_cfg};
 use crate::crd::names::{
-    ANNOTATION_BOOTSTRAP, ANNOTATION_CONFIG_HASH, ANNOTATION_RESTART, ANNOTATION_TEMPLATE_HASH, PORT_ADMIN,
-    PORT_CLIENT, PORT_ELECTION, PORT_METRICS, PORT_QUORUM,
+    ANNOTATION_BOOTSTRAP, ANNOTATION_CONFIG_HASH, ANNOTATION_RESTART, ANNOTATION_TEMPLATE_HASH,
+    PORT_ADMIN, PORT_CLIENT, PORT_ELECTION, PORT_METRICS, PORT_QUORUM,
 };
 use crate::crd::spec::ImagePullPolicy;
 use crate::valid::ValidCluster;
 use k8s_openapi::api::core::v1::{
     Affinity, Capabilities, ConfigMapVolumeSource, Container, ContainerPort, HTTPGetAction,
     PodAffinityTerm, PodAntiAffinity, PodSecurityContext, PodSpec, PodTemplateSpec, Probe,
-    ResourceRequirements, SeccompProfile, SecurityContext, TopologySpreadConstraint, Volume, VolumeMount,
-    WeightedPodAffinityTerm,
+    ResourceRequirements, SeccompProfile, SecurityContext, TopologySpreadConstraint, Volume,
+    VolumeMount, WeightedPodAffinityTerm,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -29,7 +29,10 @@ pub(super) fn template(cluster: &ValidCluster) -> PodTemplateSpec {
     let mut pod_labels = cluster.pod.labels.clone().unwrap_or_default();
     pod_labels.extend(labels(cluster));
     let mut annotations = cluster.pod.annotations.clone().unwrap_or_default();
-    annotations.insert(ANNOTATION_CONFIG_HASH.to_owned(), short_hash(zoo_cfg(cluster).as_bytes()));
+    annotations.insert(
+        ANNOTATION_CONFIG_HASH.to_owned(),
+        short_hash(zoo_cfg(cluster).as_bytes()),
+    );
     if let Some(restart) = &cluster.restart {
         annotations.insert(ANNOTATION_RESTART.to_owned(), restart.clone());
     }
@@ -46,7 +49,11 @@ pub(super) fn template(cluster: &ValidCluster) -> PodTemplateSpec {
         spec: Some(spec(cluster)),
     };
     let hash = short_hash(json(&template).to_string().as_bytes());
-    if let Some(annotations) = template.metadata.as_mut().and_then(|metadata| metadata.annotations.as_mut()) {
+    if let Some(annotations) = template
+        .metadata
+        .as_mut()
+        .and_then(|metadata| metadata.annotations.as_mut())
+    {
         annotations.insert(ANNOTATION_TEMPLATE_HASH.to_owned(), hash);
     }
     template
@@ -65,17 +72,26 @@ fn spec(cluster: &ValidCluster) -> PodSpec {
             fs_group: Some(USER),
             // Walking a large volume on every start would delay the member for nothing.
             fs_group_change_policy: Some("OnRootMismatch".to_owned()),
-            seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".to_owned(), ..Default::default() }),
+            seccomp_profile: Some(SeccompProfile {
+                type_: "RuntimeDefault".to_owned(),
+                ..Default::default()
+            }),
             ..Default::default()
         }),
-        termination_grace_period_seconds: Some(options.termination_grace_period_seconds.unwrap_or(60)),
-        image_pull_secrets: (!cluster.image_pull_secrets.is_empty()).then(|| cluster.image_pull_secrets.clone()),
+        termination_grace_period_seconds: Some(
+            options.termination_grace_period_seconds.unwrap_or(60),
+        ),
+        image_pull_secrets: (!cluster.image_pull_secrets.is_empty())
+            .then(|| cluster.image_pull_secrets.clone()),
         priority_class_name: options.priority_class_name.clone(),
         node_selector: options.node_selector.clone(),
         tolerations: options.tolerations.clone(),
         affinity: Some(options.affinity.clone().unwrap_or_else(|| apart(cluster))),
         topology_spread_constraints: Some(
-            options.topology_spread_constraints.clone().unwrap_or_else(|| vec![over_zones(cluster)]),
+            options
+                .topology_spread_constraints
+                .clone()
+                .unwrap_or_else(|| vec![over_zones(cluster)]),
         ),
         init_containers: Some(vec![init(cluster)]),
         containers: vec![server(cluster)],
@@ -107,11 +123,22 @@ fn init(cluster: &ValidCluster) -> Container {
         "/conf/bootstrap",
     ]
     .map(str::to_owned);
-    Container { name: "init".to_owned(), command: Some(arguments.into()), ..container(cluster) }
+    Container {
+        name: "init".to_owned(),
+        command: Some(arguments.into()),
+        ..container(cluster)
+    }
 }
 
 fn server(cluster: &ValidCluster) -> Container {
-    let arguments = ["/zookeeper-server", "run", "/conf/zoo.cfg", "--log-format", "json"].map(str::to_owned);
+    let arguments = [
+        "/zookeeper-server",
+        "run",
+        "/conf/zoo.cfg",
+        "--log-format",
+        "json",
+    ]
+    .map(str::to_owned);
     let port = |name: &str, number: i32| ContainerPort {
         name: Some(name.to_owned()),
         container_port: number,
@@ -159,7 +186,10 @@ fn container(cluster: &ValidCluster) -> Container {
         read_only: read_only.then_some(true),
         ..Default::default()
     };
-    let mut mounts = vec![mount(CONFIG_VOLUME, "/conf", true), mount(DATA_VOLUME, "/data", false)];
+    let mut mounts = vec![
+        mount(CONFIG_VOLUME, "/conf", true),
+        mount(DATA_VOLUME, "/data", false),
+    ];
     if cluster.log.is_some() {
         mounts.push(mount(LOG_VOLUME, "/data-log", false));
     }
@@ -177,7 +207,10 @@ fn container(cluster: &ValidCluster) -> Container {
             allow_privilege_escalation: Some(false),
             read_only_root_filesystem: Some(true),
             run_as_non_root: Some(true),
-            capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), ..Default::default() }),
+            capabilities: Some(Capabilities {
+                drop: Some(vec!["ALL".to_owned()]),
+                ..Default::default()
+            }),
             ..Default::default()
         }),
         // The last words of a server that refuses its configuration end up in the pod's status.
@@ -189,21 +222,26 @@ fn container(cluster: &ValidCluster) -> Container {
 fn modest() -> ResourceRequirements {
     let requests = [("cpu", "100m"), ("memory", "256Mi")]
         .map(|(resource, amount)| (resource.to_owned(), Quantity(amount.to_owned())));
-    ResourceRequirements { requests: Some(requests.into()), ..Default::default() }
+    ResourceRequirements {
+        requests: Some(requests.into()),
+        ..Default::default()
+    }
 }
 
 /// Prefers a node of its own for each member; a single node still serves.
 fn apart(cluster: &ValidCluster) -> Affinity {
     Affinity {
         pod_anti_affinity: Some(PodAntiAffinity {
-            preferred_during_scheduling_ignored_during_execution: Some(vec![WeightedPodAffinityTerm {
-                weight: 100,
-                pod_affinity_term: PodAffinityTerm {
-                    label_selector: Some(selector(cluster)),
-                    topology_key: "kubernetes.io/hostname".to_owned(),
-                    ..Default::default()
+            preferred_during_scheduling_ignored_during_execution: Some(vec![
+                WeightedPodAffinityTerm {
+                    weight: 100,
+                    pod_affinity_term: PodAffinityTerm {
+                        label_selector: Some(selector(cluster)),
+                        topology_key: "kubernetes.io/hostname".to_owned(),
+                        ..Default::default()
+                    },
                 },
-            }]),
+            ]),
             ..Default::default()
         }),
         ..Default::default()

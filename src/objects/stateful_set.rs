@@ -5,7 +5,8 @@ use crate::crd::names::LABEL_CLUSTER;
 use crate::crd::spec::Retention;
 use crate::valid::{ValidCluster, ValidVolume};
 use k8s_openapi::api::apps::v1::{
-    StatefulSet, StatefulSetPersistentVolumeClaimRetentionPolicy, StatefulSetSpec, StatefulSetUpdateStrategy,
+    StatefulSet, StatefulSetPersistentVolumeClaimRetentionPolicy, StatefulSetSpec,
+    StatefulSetUpdateStrategy,
 };
 use k8s_openapi::api::core::v1::{
     PersistentVolumeClaim, PersistentVolumeClaimSpec, VolumeResourceRequirements,
@@ -43,10 +44,12 @@ pub(super) fn stateful_set(cluster: &ValidCluster, living: Option<&Value>) -> St
                 type_: Some("OnDelete".to_owned()),
                 ..Default::default()
             }),
-            persistent_volume_claim_retention_policy: Some(StatefulSetPersistentVolumeClaimRetentionPolicy {
-                when_deleted: Some(retention(cluster.retention)),
-                when_scaled: Some("Retain".to_owned()),
-            }),
+            persistent_volume_claim_retention_policy: Some(
+                StatefulSetPersistentVolumeClaimRetentionPolicy {
+                    when_deleted: Some(retention(cluster.retention)),
+                    when_scaled: Some("Retain".to_owned()),
+                },
+            ),
             revision_history_limit: Some(5),
             template: pod::template(cluster),
             volume_claim_templates: Some(claims),
@@ -66,10 +69,19 @@ fn retention(retention: Retention) -> String {
 
 /// A volume's template. Kubernetes lets nobody change one, so a living one's
 /// size and labels are kept; volumes themselves are grown one by one.
-fn claim(cluster: &ValidCluster, name: &str, volume: &ValidVolume, living: Option<&Value>) -> PersistentVolumeClaim {
+fn claim(
+    cluster: &ValidCluster,
+    name: &str,
+    volume: &ValidVolume,
+    living: Option<&Value>,
+) -> PersistentVolumeClaim {
     let living = living
         .and_then(|set| set["spec"]["volumeClaimTemplates"].as_array())
-        .and_then(|claims| claims.iter().find(|claim| claim["metadata"]["name"] == name));
+        .and_then(|claims| {
+            claims
+                .iter()
+                .find(|claim| claim["metadata"]["name"] == name)
+        });
     let size = living
         .and_then(|claim| claim["spec"]["resources"]["requests"]["storage"].as_str())
         .unwrap_or(&volume.size);
@@ -79,7 +91,12 @@ fn claim(cluster: &ValidCluster, name: &str, volume: &ValidVolume, living: Optio
     let mut fresh_labels = labels(cluster);
     // Labels of a volume can never follow the operator's; only what selects it belongs on it.
     fresh_labels.retain(|key, _| {
-        [LABEL_CLUSTER, "app.kubernetes.io/name", "app.kubernetes.io/instance"].contains(&key.as_str())
+        [
+            LABEL_CLUSTER,
+            "app.kubernetes.io/name",
+            "app.kubernetes.io/instance",
+        ]
+        .contains(&key.as_str())
     });
     PersistentVolumeClaim {
         metadata: ObjectMeta {

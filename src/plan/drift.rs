@@ -58,7 +58,9 @@ fn is_amounts(key: &str) -> bool {
 
 /// The API server writes quantities its own way: 1024Mi comes back as 1Gi.
 fn same_amounts(live: &Value, want: &Value) -> bool {
-    let (Some(live), Some(want)) = (live.as_object(), want.as_object()) else { return live == want };
+    let (Some(live), Some(want)) = (live.as_object(), want.as_object()) else {
+        return live == want;
+    };
     live.len() == want.len()
         && want.iter().all(|(resource, want)| {
             live.get(resource).is_some_and(|live| {
@@ -73,7 +75,9 @@ fn same_amounts(live: &Value, want: &Value) -> bool {
 
 /// A Kubernetes quantity in thousandths; None where it is no plain one.
 pub(super) fn amount(text: &str) -> Option<i128> {
-    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let split = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
     let (number, suffix) = text.split_at(split);
     let factor: i128 = match suffix {
         "m" => 1,
@@ -120,7 +124,10 @@ mod tests {
     #[test]
     fn quantities_are_compared_by_what_they_amount_to() {
         let covered = |live: &str, want: &str| {
-            covers(&json!({"requests": {"memory": live}}), &json!({"requests": {"memory": want}}))
+            covers(
+                &json!({"requests": {"memory": live}}),
+                &json!({"requests": {"memory": want}}),
+            )
         };
         assert!(covered("1Gi", "1024Mi"));
         assert!(covered("500m", "0.5"));

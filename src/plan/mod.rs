@@ -82,13 +82,16 @@ pub fn plan(cluster: &ValidCluster, observed: &Observed) -> Plan {
     } else if !rollout::stateful_set_is_observed(observed) {
         // Until then a deleted pod would come back from the old template.
         Action::Wait(Waiting::StatefulSetNotObserved)
-    } else if let Some(restart) = rollout::next(cluster, observed, &ensemble, &stale, &mut refusals) {
+    } else if let Some(restart) = rollout::next(cluster, observed, &ensemble, &stale, &mut refusals)
+    {
         Action::Restart(restart)
     } else {
         let missing: Vec<String> = cluster
             .members
             .iter()
-            .filter(|member| !ensemble.synced.contains(&member.id) || !is_ready(observed, &member.pod))
+            .filter(|member| {
+                !ensemble.synced.contains(&member.id) || !is_ready(observed, &member.pod)
+            })
             .map(|member| member.pod.clone())
             .collect();
         if !missing.is_empty() {
@@ -99,7 +102,12 @@ pub fn plan(cluster: &ValidCluster, observed: &Observed) -> Plan {
             Action::Nothing
         }
     };
-    Plan { action, refusals, stale, ensemble }
+    Plan {
+        action,
+        refusals,
+        stale,
+        ensemble,
+    }
 }
 
 /// Whether the pod exists, stays, and passes its readiness probe.

@@ -21,22 +21,34 @@ impl Ensemble {
     pub fn read(cluster: &ValidCluster, observed: &Observed) -> Self {
         let wanted: BTreeSet<ServerId> = cluster.members.iter().map(|member| member.id).collect();
         let reports = || {
-            observed.members.iter().filter_map(|(id, report)| Some((*id, report.as_ref().ok()?)))
+            observed
+                .members
+                .iter()
+                .filter_map(|(id, report)| Some((*id, report.as_ref().ok()?)))
         };
         let mut leaders = reports().filter(|(_, report)| {
             report.serving && matches!(report.state, MemberState::Leading | MemberState::Standalone)
         });
         // While two say they lead, at most one can: neither is believed until one has noticed.
         let (Some((leader, word)), None) = (leaders.next(), leaders.next()) else {
-            return Self { voters: wanted, ..Self::default() };
+            return Self {
+                voters: wanted,
+                ..Self::default()
+            };
         };
         let voters: BTreeSet<ServerId> = word.voters.iter().copied().map(ServerId).collect();
         let voters = if voters.is_empty() { wanted } else { voters };
-        let mut synced: BTreeSet<ServerId> =
-            reports().filter(|(id, report)| follows(*id, report, leader, word)).map(|(id, _)| id).collect();
+        let mut synced: BTreeSet<ServerId> = reports()
+            .filter(|(id, report)| follows(*id, report, leader, word))
+            .map(|(id, _)| id)
+            .collect();
         synced.insert(leader);
         synced.retain(|id| voters.contains(id));
-        Self { leader: Some(leader), synced, voters }
+        Self {
+            leader: Some(leader),
+            synced,
+            voters,
+        }
     }
 
     /// Whether a majority of the voters serves in sync.

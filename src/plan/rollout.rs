@@ -114,9 +114,13 @@ pub fn stateful_set_is_observed(observed: &Observed) -> bool {
 
 /// The pods that are not what the newest template makes.
 pub fn stale(cluster: &ValidCluster, observed: &Observed) -> Vec<(String, Why)> {
-    let Some(set) = observed.objects.get(&Kind::StatefulSet) else { return Vec::new() };
+    let Some(set) = observed.objects.get(&Kind::StatefulSet) else {
+        return Vec::new();
+    };
     let (config_hash, template_hash) = template_hashes(set);
-    let update_revision = set["status"]["updateRevision"].as_str().filter(|_| stateful_set_is_observed(observed));
+    let update_revision = set["status"]["updateRevision"]
+        .as_str()
+        .filter(|_| stateful_set_is_observed(observed));
     let why = |pod: &PodView| {
         if pod.config_hash.as_deref() != config_hash {
             Some(Why::ConfigChanged)
@@ -158,7 +162,11 @@ pub fn next(
         .filter_map(|(name, why)| {
             let member = cluster.members.iter().find(|member| &member.pod == name)?;
             let pod = observed.pods.get(name).filter(|pod| !pod.terminating)?;
-            Some(Candidate { member, pod, why: *why })
+            Some(Candidate {
+                member,
+                pod,
+                why: *why,
+            })
         })
         .collect();
     if candidates.is_empty() {
@@ -176,14 +184,20 @@ pub fn next(
             because,
         })
     };
-    if let Some(stuck) = candidates.iter().find(|c| matches!(c.pod.container, ContainerView::Stuck { .. })) {
+    if let Some(stuck) = candidates
+        .iter()
+        .find(|c| matches!(c.pod.container, ContainerView::Stuck { .. }))
+    {
         return restart(stuck, "it does not run, so nothing is lost");
     }
     if let Some(refusal) = restart_under_way(observed, set) {
         refusals.push(refusal);
         return None;
     }
-    if let Some(idle) = candidates.iter().find(|c| !may_serve(observed, ensemble, c)) {
+    if let Some(idle) = candidates
+        .iter()
+        .find(|c| !may_serve(observed, ensemble, c))
+    {
         return match idle_may_go(cluster, observed, ensemble, idle) {
             Ok(because) => restart(idle, because),
             Err(refusal) => {
@@ -195,7 +209,11 @@ pub fn next(
     // One that is not seen in sync first, the leader last; among equals the highest ordinal.
     let first = candidates.iter().min_by_key(|candidate| {
         let id = candidate.member.id;
-        (ensemble.leader == Some(id), ensemble.synced.contains(&id), std::cmp::Reverse(candidate.member.ordinal))
+        (
+            ensemble.leader == Some(id),
+            ensemble.synced.contains(&id),
+            std::cmp::Reverse(candidate.member.ordinal),
+        )
     })?;
     match serving_may_go(cluster, observed, ensemble, stale, first.member) {
         Ok(because) => restart(first, because),
@@ -219,16 +237,24 @@ fn role(observed: &Observed, ensemble: &Ensemble, id: ServerId) -> &'static str 
 
 /// Whether it may be serving anyone: in its own words, in the leader's, or in the kubelet's.
 fn may_serve(observed: &Observed, ensemble: &Ensemble, candidate: &Candidate<'_>) -> bool {
-    let own_word = observed.members.get(&candidate.member.id).and_then(|report| report.as_ref().ok());
+    let own_word = observed
+        .members
+        .get(&candidate.member.id)
+        .and_then(|report| report.as_ref().ok());
     ensemble.synced.contains(&candidate.member.id)
         || own_word.is_some_and(|report| report.serving)
         || candidate.pod.container == ContainerView::Running { ready: true }
 }
 
 fn restart_under_way(observed: &Observed, set: &serde_json::Value) -> Option<Refusal> {
-    let (uid, at) = set["metadata"]["annotations"][ANNOTATION_RESTARTING].as_str()?.split_once(' ')?;
+    let (uid, at) = set["metadata"]["annotations"][ANNOTATION_RESTARTING]
+        .as_str()?
+        .split_once(' ')?;
     let at: k8s_openapi::jiff::Timestamp = at.parse().ok()?;
-    let (name, _) = observed.pods.iter().find(|(_, pod)| pod.uid == uid && !pod.terminating)?;
+    let (name, _) = observed
+        .pods
+        .iter()
+        .find(|(_, pod)| pod.uid == uid && !pod.terminating)?;
     (observed.now.duration_since(at) < ANNOUNCEMENT).then(|| Refusal {
         predicate: Predicate::NoRestartUnderWay,
         message: format!("the restart of {name} was announced at {at} and its pod is still there"),
@@ -253,7 +279,10 @@ fn idle_may_go(
     // members of the new template that cannot run show that it would get no better.
     everyone_is_there(cluster, observed)?;
     let broken = cluster.members.iter().find(|member| {
-        observed.pods.get(&member.pod).is_some_and(|pod| matches!(pod.container, ContainerView::Stuck { .. }))
+        observed
+            .pods
+            .get(&member.pod)
+            .is_some_and(|pod| matches!(pod.container, ContainerView::Stuck { .. }))
     });
     if let Some(broken) = broken {
         return Err(Refusal {
@@ -261,7 +290,10 @@ fn idle_may_go(
             message: format!("{} cannot run from the newest template", broken.pod),
         });
     }
-    let idle_long = idle.pod.unready_since.is_some_and(|since| observed.now.duration_since(since) >= IDLE_GRACE);
+    let idle_long = idle
+        .pod
+        .unready_since
+        .is_some_and(|since| observed.now.duration_since(since) >= IDLE_GRACE);
     if !idle_long {
         return Err(Refusal {
             predicate: Predicate::IdleForLong,
@@ -290,14 +322,18 @@ fn serving_may_go(
         .iter()
         .filter(|other| {
             let restarted = !stale.iter().any(|(pod, _)| pod == &other.pod);
-            restarted && !(ensemble.synced.contains(&other.id) && super::is_ready(observed, &other.pod))
+            restarted
+                && !(ensemble.synced.contains(&other.id) && super::is_ready(observed, &other.pod))
         })
         .map(|other| other.pod.as_str())
         .collect();
     if !absent.is_empty() {
         refusals.push(Refusal {
             predicate: Predicate::RestartedMembersAreBack,
-            message: format!("waiting for {} to serve again before the next restart", absent.join(", ")),
+            message: format!(
+                "waiting for {} to serve again before the next restart",
+                absent.join(", ")
+            ),
         });
     }
     // One or two voters can spare nobody: their service is interrupted, but only from full health.
@@ -332,7 +368,11 @@ fn everyone_is_there(cluster: &ValidCluster, observed: &Observed) -> Result<(), 
 }
 
 fn others_are_no_quorum(ensemble: &Ensemble, member: &Member) -> Refusal {
-    let others = ensemble.synced.iter().filter(|id| **id != member.id).count();
+    let others = ensemble
+        .synced
+        .iter()
+        .filter(|id| **id != member.id)
+        .count();
     Refusal {
         predicate: Predicate::OthersAreQuorum,
         message: format!(

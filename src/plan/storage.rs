@@ -20,7 +20,10 @@ pub struct Growth {
 
 /// The first claim to grow. Growing is online: no pod restarts for it.
 pub(super) fn growth(cluster: &ValidCluster, observed: &Observed) -> Option<Growth> {
-    let volumes = [(DATA_VOLUME, Some(&cluster.data)), (LOG_VOLUME, cluster.log.as_ref())];
+    let volumes = [
+        (DATA_VOLUME, Some(&cluster.data)),
+        (LOG_VOLUME, cluster.log.as_ref()),
+    ];
     cluster.members.iter().find_map(|member| {
         volumes.iter().find_map(|(name, volume)| {
             let size = &volume.as_ref()?.size;
