@@ -7,7 +7,7 @@ use super::requests::{Sessions, wall_now};
 use super::snapshots::Snapshots;
 use super::{NodeEvent, Submitter};
 use crate::admin::{AdminServer, AdminSettings};
-use crate::config::{Ensemble, HostPort, ServerConfig};
+use crate::config::{AdminConfig, Ensemble, HostPort, ServerConfig};
 use crate::ids::{ServerId, Zxid};
 use crate::jute::JuteError;
 use crate::net::client::Listener;
@@ -26,6 +26,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 /// Bytes of data in one packet between members, whatever `jute.maxbuffer` says: what was accepted
@@ -111,22 +112,7 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
         listeners.push(tokio::spawn(listener.run(Arc::clone(&service))));
     }
     if config.admin.enabled {
-        let address = HostPort::new(config.admin.address.clone(), config.admin.port);
-        let failed = |source| NodeError::Listen {
-            what: "the AdminServer's port (admin.serverPort)",
-            address: address.to_string(),
-            source,
-        };
-        let server = AdminServer::bind(resolve(&address).await)
-            .await
-            .map_err(failed)?;
-        info!(address = %server.local_address().map_err(failed)?, "AdminServer");
-        let service = Arc::clone(&service);
-        listeners.push(tokio::spawn(async move {
-            if let Err(error) = server.run(service, AdminSettings::default()).await {
-                warn!(%error, "the AdminServer has ended");
-            }
-        }));
+        listeners.extend(start_admin(config.admin.clone(), &service).await);
     }
 
     let (ended, result) = oneshot::channel();
@@ -176,6 +162,26 @@ async fn resolve(address: &HostPort) -> SocketAddr {
         .ok()
         .and_then(|mut found| found.next())
         .unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], address.port)))
+}
+
+/// Starts the AdminServer. As in Java, a member serves on without one: several on a machine share
+/// the default port.
+async fn start_admin(config: AdminConfig, service: &Arc<Service>) -> Option<JoinHandle<()>> {
+    let address = HostPort::new(config.address, config.port);
+    let server = match AdminServer::bind(resolve(&address).await).await {
+        Ok(server) => server,
+        Err(error) => {
+            warn!(%address, %error, "no AdminServer (admin.serverPort): its port can't be listened on");
+            return None;
+        }
+    };
+    info!(%address, "AdminServer");
+    let service = Arc::clone(service);
+    Some(tokio::spawn(async move {
+        if let Err(error) = server.run(service, AdminSettings::default()).await {
+            warn!(%error, "the AdminServer has ended");
+        }
+    }))
 }
 
 /// A client port's listener.

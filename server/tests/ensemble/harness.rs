@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use zookeeper_client::{Acls, Client, CreateMode, Error};
@@ -29,14 +30,24 @@ pub struct Ensemble {
     dir: TempDir,
 }
 
-/// Ports that nobody listens on. All are held at once, so that none comes twice.
+/// Where the next search for a port begins. The range lies below those that the system gives to
+/// outgoing connections, which would otherwise take the port of a member that is down.
+static NEXT_PORT: AtomicU16 = AtomicU16::new(0);
+const PORTS: std::ops::Range<u16> = 12_000..31_000;
+
+/// Ports that nobody listens on, none of them handed out twice by this process.
 fn free_ports(count: usize) -> Vec<u16> {
-    let held = (0..count)
-        .map(|_| TcpListener::bind("127.0.0.1:0").expect("a loopback port"))
-        .collect::<Vec<_>>();
-    held.iter()
-        .map(|listener| listener.local_addr().expect("a bound port").port())
-        .collect()
+    let span = PORTS.end - PORTS.start;
+    let spread = u16::try_from(std::process::id() % u32::from(span)).expect("below a port's range");
+    let mut ports = Vec::new();
+    while ports.len() < count {
+        let offset = NEXT_PORT.fetch_add(1, Ordering::Relaxed);
+        let port = PORTS.start + spread.wrapping_add(offset) % span;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            ports.push(port);
+        }
+    }
+    ports
 }
 
 /// Behaviour is tested on memory where there is some: disks of small machines stall.
