@@ -1,0 +1,57 @@
+//! What the tests are told of their cluster, by `cargo xtask test` or by hand.
+
+use crate::Outcome;
+use std::env;
+use std::path::PathBuf;
+
+/// The variables, each of which has to be there.
+#[derive(Clone, Debug)]
+pub(crate) struct Environment {
+    /// The cluster's kubeconfig, with the rights of an administrator.
+    pub(crate) kubeconfig: PathBuf,
+    /// kubectl.
+    pub(crate) kubectl: PathBuf,
+    /// Helm.
+    pub(crate) helm: PathBuf,
+    /// A network namespace from which pods and services are reached.
+    pub(crate) netns: PathBuf,
+    /// Python with kazoo.
+    pub(crate) python: PathBuf,
+    /// The image of both programs, which every node has.
+    pub(crate) image: String,
+    /// The project's folder.
+    pub(crate) project: PathBuf,
+}
+
+impl Environment {
+    /// Reads them. Without one the tests fail: what did not run is no success.
+    pub(crate) fn read() -> Outcome<Self> {
+        let variable = |name: &str| {
+            env::var(name).ok().filter(|value| !value.is_empty()).ok_or_else(|| {
+                format!("{name} is not set: these tests need a cluster; run `cargo xtask test --only e2e`")
+            })
+        };
+        let project = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
+        Ok(Self {
+            kubeconfig: variable("E2E_KUBECONFIG")?.into(),
+            kubectl: variable("E2E_KUBECTL")?.into(),
+            helm: variable("E2E_HELM")?.into(),
+            netns: variable("E2E_NETNS")?.into(),
+            python: variable("E2E_PYTHON")?.into(),
+            image: variable("E2E_IMAGE")?,
+            project: project
+                .canonicalize()
+                .map_err(|error| format!("find {}: {error}", project.display()))?,
+        })
+    }
+
+    /// The chart under test.
+    pub(crate) fn chart(&self) -> PathBuf {
+        self.project.join("charts/zookeeper-operator")
+    }
+
+    /// The example that the README applies.
+    pub(crate) fn small_example(&self) -> PathBuf {
+        self.project.join("deploy/examples/small.yaml")
+    }
+}
