@@ -2,6 +2,8 @@
 //! list, apply, merge patch and delete with preconditions, status, Events. And
 //! what surrounds it: a StatefulSet controller, a kubelet, and an ensemble.
 
+#![allow(unreachable_pub)] // Shared by test programs, each of which is a crate of its own.
+
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::{Method, Request, Response, StatusCode};
