@@ -159,12 +159,15 @@ impl Ask {
     }
 }
 
+/// A node's data, stat, access list and number of children.
+type Node = (Option<Vec<u8>>, StatPersisted, Vec<Acl>, usize);
+
 /// Everything that two databases have to have in common, without the order of siblings.
 #[derive(Debug, PartialEq)]
 struct Whole {
     digest: i64,
     sessions: BTreeMap<SessionId, i32>,
-    nodes: BTreeMap<String, (Option<Vec<u8>>, StatPersisted, Vec<Acl>, usize)>,
+    nodes: BTreeMap<String, Node>,
     ephemerals: BTreeMap<SessionId, Vec<String>>,
     containers: Vec<String>,
 }

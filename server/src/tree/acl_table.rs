@@ -83,6 +83,7 @@ impl AclTable {
     }
 
     /// The number of the list at a place.
+    #[cfg(test)]
     pub(crate) fn id(&self, place: u32) -> i64 {
         let entry = self.entries.get(place as usize).and_then(Option::as_ref);
         entry.map_or(OPEN_UNSAFE_ID, |entry| entry.id)
