@@ -105,7 +105,7 @@ impl Election {
 
     /// Begins a new round with our own log as the vote.
     pub(super) fn start(&mut self, core: &Core, now: NowMs, out: &mut Vec<Output>) {
-        self.round += 1;
+        self.round = self.round.saturating_add(1);
         self.winner = None;
         self.settled.clear();
         self.resend_ms = RESEND_MIN_MS;
@@ -238,7 +238,8 @@ impl Election {
             })
             .map(|(id, _)| *id);
         let leads = if vote.leader == core.settings.me {
-            vote.round == self.round
+            // Whoever still follows us followed a log that this disk may have lost.
+            vote.round == self.round && !is_uninitialized_voter(core)
         } else {
             votes
                 .get(&vote.leader)
@@ -330,7 +331,7 @@ fn initial_vote(core: &Core, round: i64) -> Vote {
         Vote {
             leader: core.settings.me,
             zxid: core.history.last_logged().unwrap_or(UNINITIALIZED),
-            peer_epoch: core.current_epoch,
+            peer_epoch: core.history_epoch(),
             round,
         }
     } else {

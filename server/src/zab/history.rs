@@ -27,12 +27,16 @@ pub struct History {
     committed: Zxid,
     /// Everything up to here is durable.
     persisted: Zxid,
+    /// The log on disk is known to reach back to here: it can be cut here or behind, but not before.
+    floor: Zxid,
 }
 
 impl History {
     pub(super) fn new(last_logged: Option<Zxid>, recent: Vec<Entry>, recent_max: usize) -> Self {
         let end = last_logged.unwrap_or(Zxid::ZERO);
+        let floor = recent.first().map_or(end, |entry| entry.zxid);
         let mut history = History {
+            floor,
             recent: recent.into(),
             recent_max,
             pending: VecDeque::new(),
@@ -105,6 +109,12 @@ impl History {
         Some(entry)
     }
 
+    /// Whether the log is known to reach back to `to`. A snapshot that came from a leader may hold
+    /// transactions behind `to` that nothing can take out again.
+    pub(super) fn can_truncate(&self, to: Zxid) -> bool {
+        to >= self.floor
+    }
+
     /// Cuts everything behind `to`. True where delivered transactions were among it.
     pub(super) fn truncate(&mut self, to: Zxid) -> bool {
         while self.pending.back().is_some_and(|entry| entry.zxid > to) {
@@ -116,7 +126,8 @@ impl History {
         let undelivers = self.committed > to;
         self.last_logged = Some(to.min(self.end()));
         self.committed = self.committed.min(to);
-        self.persisted = self.persisted.min(to);
+        // Cutting leaves a durable log; words about the appends before it are not waited for.
+        self.persisted = self.end();
         undelivers
     }
 
@@ -133,6 +144,7 @@ impl History {
         self.last_logged = Some(zxid);
         self.committed = zxid;
         self.persisted = zxid;
+        self.floor = zxid;
     }
 
     fn forget_oldest(&mut self) {

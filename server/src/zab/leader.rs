@@ -208,6 +208,13 @@ impl Leader {
             if core.settings.membership.is_voter(id) {
                 self.connecting.insert(id);
             }
+        } else if accepted_epoch > self.epoch && core.settings.membership.is_member(id) {
+            // It promised to follow nobody older, so it could not join us as long as we lead; and we
+            // may not ask it to break its word. A new epoch is past both.
+            return Next::Look(format!(
+                "member {id} agreed to epoch {accepted_epoch}, and we lead {}",
+                self.epoch
+            ));
         } else {
             self.propose_epoch(conn, out);
         }
@@ -243,7 +250,7 @@ impl Leader {
         if self.progress == Progress::EpochProposed
             && let Some(epoch) = current_epoch
         {
-            let ours = (core.current_epoch, core.history.end());
+            let ours = (core.history_epoch(), core.history.end());
             if (epoch, last_logged.unwrap_or(Zxid::ZERO)) > ours {
                 return self.drop_learner(conn, "its history is ahead of ours", out);
             }
@@ -324,6 +331,9 @@ impl Leader {
         zxid: Zxid,
         out: &mut Vec<Output>,
     ) -> Next {
+        if zxid > self.last_proposed.max(self.epoch.start()) {
+            return self.drop_learner(conn, "it acknowledged what nobody proposed", out);
+        }
         let Some(learner) = self.learners.get_mut(&conn) else {
             return Next::Stay;
         };
@@ -356,7 +366,7 @@ impl Leader {
                             .map(|entry| (entry.zxid, now)),
                         waiting => waiting,
                     };
-                    self.commit(core, out);
+                    return self.commit(core, out);
                 }
                 Next::Stay
             }
@@ -483,14 +493,13 @@ impl Leader {
             self.enter_synchronization(core, now, out);
             return self.advance(core, now, out);
         }
-        self.commit(core, out);
-        Next::Stay
+        self.commit(core, out)
     }
 
     /// Commits, in order, every proposal that is durable on a quorum.
-    fn commit(&mut self, core: &mut Core, out: &mut Vec<Output>) {
+    fn commit(&mut self, core: &mut Core, out: &mut Vec<Output>) -> Next {
         if !self.is_serving() {
-            return;
+            return Next::Stay;
         }
         while let Some(zxid) = core.history.pending().front().map(|entry| entry.zxid) {
             let durable_on = self
@@ -500,10 +509,10 @@ impl Leader {
                 .map(|learner| learner.id)
                 .chain((core.history.durable() >= zxid).then_some(core.settings.me));
             if !core.settings.membership.is_quorum(durable_on) {
-                return;
+                return Next::Stay;
             }
             let Some(entry) = core.history.commit_next() else {
-                return;
+                return Next::Stay;
             };
             for (conn, learner) in &self.learners {
                 let follows = matches!(learner.stage, Stage::AwaitingNewLeaderAck | Stage::Synced);
@@ -524,6 +533,11 @@ impl Leader {
             }
             out.push(Output::Deliver(entry));
         }
+        if self.last_proposed.counter() == Zxid::COUNTER_MAX {
+            // All is committed, and nothing can follow in this epoch (ZOOKEEPER-1277).
+            return Next::Look("the epoch's counter is used up".into());
+        }
+        Next::Stay
     }
 
     pub(super) fn tick(&mut self, core: &mut Core, now: NowMs, out: &mut Vec<Output>) -> Next {

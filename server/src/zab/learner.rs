@@ -35,6 +35,9 @@ pub(super) struct Learner {
     /// Proposals not acknowledged yet, oldest first. A committed one is acknowledged all the same:
     /// the leader takes a member that does not for stuck.
     unacked: VecDeque<Zxid>,
+    /// The position of the tree that this leader sent, until its proposals have come past it. A Java
+    /// leader takes the tree after it has queued proposals, so that the first ones may be in it.
+    snapshot_end: Option<Zxid>,
     last_heard: NowMs,
 }
 
@@ -51,6 +54,7 @@ impl Learner {
             stage: Stage::Connecting,
             epoch: core.accepted_epoch,
             unacked: VecDeque::new(),
+            snapshot_end: None,
             last_heard: now,
         }
     }
@@ -122,6 +126,17 @@ impl Learner {
                 self.stage = Stage::Syncing;
                 Next::Stay
             }
+            (Stage::AwaitingSync, LeaderMessage::Trunc { zxid })
+                if !core.history.can_truncate(zxid) =>
+            {
+                // The same leader, so that what it counted our first answer for stays counted.
+                core.wants_snapshot = true;
+                self.stage = Stage::Connecting;
+                out.push(Output::ConnectToLeader {
+                    leader: self.leader,
+                });
+                Next::Stay
+            }
             (Stage::AwaitingSync, LeaderMessage::Trunc { zxid }) => {
                 let reload = core.history.truncate(zxid);
                 out.push(Output::Truncate { to: zxid, reload });
@@ -131,6 +146,8 @@ impl Learner {
             }
             (Stage::AwaitingSync, LeaderMessage::Snap { zxid }) => {
                 core.history.reset(zxid);
+                core.wants_snapshot = false;
+                self.snapshot_end = Some(zxid);
                 out.push(Output::InstallSnapshot { zxid });
                 self.stage = Stage::Syncing;
                 Next::Stay
@@ -154,14 +171,17 @@ impl Learner {
             ));
         }
         // Agreed to before: this answer must not count as a second vote for the epoch.
-        let current_epoch = (epoch > core.accepted_epoch).then_some(core.current_epoch);
+        let current_epoch = (epoch > core.accepted_epoch).then_some(core.history_epoch());
         if epoch > core.accepted_epoch {
             core.accept_epoch(epoch, out);
         }
         self.epoch = epoch;
         self.stage = Stage::AwaitingSync;
+        // Only where our true answer has been counted before: who has no log is given everything.
+        let pretends = core.wants_snapshot && current_epoch.is_none();
+        let last_logged = core.history.last_logged().filter(|_| !pretends);
         out.push(Output::ToLeader(LearnerMessage::AckEpoch {
-            last_logged: core.history.last_logged(),
+            last_logged,
             current_epoch,
         }));
         Next::Stay
@@ -213,11 +233,15 @@ impl Learner {
         }
     }
 
-    /// Appends a proposal that goes on where the log ends. A hole would be committed data lost
-    /// (ZOOKEEPER-4925).
+    /// Appends a proposal that goes on where the log ends, or begins a later epoch with its first
+    /// one. A hole would be committed data lost (ZOOKEEPER-4925).
     fn append(&mut self, core: &mut Core, entry: Entry, out: &mut Vec<Output>) -> Next {
+        if self.is_in_snapshot(entry.zxid) {
+            return Next::Stay;
+        }
         let end = core.history.end();
-        let continues = entry.zxid == end.next() || entry.zxid.epoch() > end.epoch();
+        let begins_epoch = entry.zxid.epoch() > end.epoch() && entry.zxid.counter() == 1;
+        let continues = entry.zxid == end.next() || begins_epoch;
         if !continues {
             return Next::Look(format!(
                 "leader {} sent proposal {}, but our log ends at {end}",
@@ -230,7 +254,14 @@ impl Learner {
         Next::Stay
     }
 
+    fn is_in_snapshot(&self, zxid: Zxid) -> bool {
+        self.snapshot_end.is_some_and(|end| zxid <= end)
+    }
+
     fn commit(&mut self, core: &mut Core, zxid: Zxid, out: &mut Vec<Output>) -> Next {
+        if self.is_in_snapshot(zxid) {
+            return Next::Stay;
+        }
         match core.history.pending().front().map(|entry| entry.zxid) {
             Some(head) if head == zxid => {
                 if let Some(entry) = core.history.commit_next() {

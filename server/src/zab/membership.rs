@@ -77,6 +77,12 @@ impl Membership {
         self.is_voter(id) && weighs
     }
 
+    /// Whether `id` votes or observes.
+    #[must_use]
+    pub fn is_member(&self, id: ServerId) -> bool {
+        self.is_voter(id) || self.observers.contains(&id)
+    }
+
     /// Whether these members, of whom only voters count, are a quorum.
     pub fn is_quorum(&self, ids: impl IntoIterator<Item = ServerId>) -> bool {
         let ids = ids

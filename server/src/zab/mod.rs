@@ -178,7 +178,9 @@ pub enum Output {
     },
     /// We lead; let learners in.
     Lead,
-    /// Dial this leader and say [`Input::LeaderConnected`] or [`Input::LeaderGone`].
+    /// Close the connection to a leader that there is, dial this one and say
+    /// [`Input::LeaderConnected`] or [`Input::LeaderGone`]. Try again for a while before the latter:
+    /// a leader may learn of its election later than we do. Source: `Learner.java` connectToLeader.
     ConnectToLeader {
         /// Whom.
         leader: ServerId,
@@ -212,7 +214,9 @@ pub enum Output {
     WriteCurrentEpoch(Epoch),
     /// Append to the log and, once durable, say [`Input::Persisted`].
     Append(Entry),
-    /// Cut the log behind this position, before anything behind this.
+    /// Cut the log behind this position and make what is left of it durable, before anything behind
+    /// this. From here on, say no [`Input::Persisted`] about appends before this: the same positions
+    /// may be appended again, and would pass for durable.
     Truncate {
         /// The last position to keep.
         to: Zxid,
@@ -220,7 +224,7 @@ pub enum Output {
         reload: bool,
     },
     /// Take the tree that came with SNAP for our own and make it durable, before anything behind
-    /// this.
+    /// this. It replaces the log; say no [`Input::Persisted`] about appends before this.
     InstallSnapshot {
         /// Its position.
         zxid: Zxid,
@@ -264,9 +268,19 @@ struct Core {
     history: History,
     accepted_epoch: Epoch,
     current_epoch: Epoch,
+    /// The leader asked us to cut where we can't: ask for its whole tree instead.
+    wants_snapshot: bool,
 }
 
 impl Core {
+    /// The epoch that our history vouches for: a log that holds a transaction of an epoch holds all
+    /// that this epoch's leader began with, though we may not have acknowledged NEWLEADER yet. With
+    /// the epoch file alone, a member on a fresh disk that has just been given the ensemble's
+    /// history would call it that of epoch 0, and help a member without it to lead.
+    fn history_epoch(&self) -> Epoch {
+        self.current_epoch.max(self.history.end().epoch())
+    }
+
     fn accept_epoch(&mut self, epoch: Epoch, out: &mut Vec<Output>) {
         self.accepted_epoch = epoch;
         out.push(Output::WriteAcceptedEpoch(epoch));
@@ -295,12 +309,21 @@ impl Zab {
     /// A member that starts from its disk and looks for a leader.
     pub fn new(settings: Settings, durable: Durable, now: NowMs, out: &mut Vec<Output>) -> Self {
         let history = History::new(durable.last_logged, durable.recent, settings.recent_max);
-        let core = Core {
+        let mut core = Core {
             settings,
             history,
             accepted_epoch: durable.accepted_epoch,
             current_epoch: durable.current_epoch,
+            wants_snapshot: false,
         };
+        // It died between log and epoch file. Java refuses to start from such a disk.
+        let epoch = core.history_epoch();
+        if epoch > core.accepted_epoch {
+            core.accept_epoch(epoch, out);
+        }
+        if epoch > core.current_epoch {
+            core.enter_epoch(epoch, out);
+        }
         let mut zab = Zab {
             election: Election::new(),
             core,
