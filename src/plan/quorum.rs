@@ -77,3 +77,28 @@ fn follows(id: ServerId, report: &MemberReport, leader: ServerId, word: &MemberR
             learner.id == id.0 && learner.synced && learner.role == Role::Participant
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ensemble(synced: &[u8], voters: u8) -> Ensemble {
+        Ensemble {
+            leader: synced.first().copied().map(ServerId),
+            synced: synced.iter().copied().map(ServerId).collect(),
+            voters: (1..=voters).map(ServerId).collect(),
+        }
+    }
+
+    #[test]
+    fn a_member_of_a_bare_majority_cannot_be_spared_and_one_outside_of_it_can() {
+        let bare = ensemble(&[1, 2], 3);
+        assert!(bare.has_quorum());
+        assert!(!bare.has_quorum_without(ServerId(2)));
+        assert!(bare.has_quorum_without(ServerId(3)));
+        assert!(ensemble(&[1, 2, 3], 3).has_quorum_without(ServerId(1)));
+        assert!(!ensemble(&[1, 2, 3], 5).has_quorum_without(ServerId(1)));
+        assert!(!ensemble(&[1, 2], 4).has_quorum());
+        assert!(!ensemble(&[1], 1).has_quorum_without(ServerId(1)));
+    }
+}
