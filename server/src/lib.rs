@@ -18,3 +18,4 @@ pub mod txn;
 pub mod quorum_proto;
 pub mod zab;
 pub mod node;
+pub mod cli;

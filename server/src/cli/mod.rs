@@ -1,0 +1,53 @@
+//! The command line: one file for each command.
+
+mod init;
+mod logging;
+mod run;
+
+use clap::{Parser, Subcommand};
+use std::fmt::Display;
+use std::process::ExitCode;
+
+/// A command that failed at its work.
+pub(crate) const FAILED: u8 = 1;
+/// A configuration or a command line that makes no sense.
+pub(crate) const USAGE: u8 = 2;
+
+/// A ZooKeeper server: Apache ZooKeeper 3.9's protocols and disk formats.
+#[derive(Parser)]
+#[command(name = "zookeeper-server", version = crate::admin::VERSION)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a member in the foreground.
+    Run(run::Run),
+    /// Prepare a member's disk: directories, myid, the cluster's id, the marker to bootstrap.
+    Init(init::Init),
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let Cli { command } = Cli::parse();
+    match command {
+        Command::Run(run) => run.execute(),
+        Command::Init(init) => init.execute(),
+    }
+}
+
+/// Says on standard error, in one line, why a command ends.
+fn fail(code: u8, error: impl Display) -> ExitCode {
+    eprintln!("zookeeper-server: {error}");
+    ExitCode::from(code)
+}
+
+/// `key=value` of a `-D`.
+fn key_value(text: &str) -> Result<(String, String), String> {
+    text.split_once('=')
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .ok_or_else(|| format!("`{text}` is not key=value"))
+}
