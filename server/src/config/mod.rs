@@ -18,3 +18,6 @@ pub use settings::{
     AdminConfig, AuthConfig, ClientConfig, Compression, ContainerConfig, MetricsConfig,
     PurgeConfig, QuorumConfig, ServerConfig, StorageConfig, TlsConfig,
 };
+
+#[cfg(test)]
+mod tests;

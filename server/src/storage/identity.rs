@@ -84,9 +84,12 @@ pub(super) fn has_initialize_marker(directories: &Directories) -> bool {
         .any(|path| path.exists())
 }
 
-/// Takes the marker away: it holds for one start.
-pub(super) fn consume_initialize_marker(directories: &Directories) -> Result<(), StorageError> {
-    for path in markers(directories.data_dir(), directories.log_dir()) {
+/// Takes the marker away.
+///
+/// # Errors
+/// [`StorageError::Io`].
+pub fn remove_initialize_marker(data_dir: &Path, log_dir: &Path) -> Result<(), StorageError> {
+    for path in markers(data_dir, log_dir) {
         files::remove(&path)?;
     }
     Ok(())

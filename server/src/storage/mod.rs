@@ -20,13 +20,17 @@ pub use epochs::EpochFiles;
 pub use error::StorageError;
 pub use files::VERSION_DIR;
 pub use identity::{
-    CLUSTER_ID_FILE, INITIALIZE_FILE, MYID_FILE, is_empty_disk, read_cluster_id, write_cluster_id,
-    write_initialize_marker, write_myid,
+    CLUSTER_ID_FILE, INITIALIZE_FILE, MYID_FILE, is_empty_disk, read_cluster_id,
+    remove_initialize_marker, write_cluster_id, write_initialize_marker, write_myid,
 };
-pub use log::{LogOptions, LogReader, TornTail, TxnLog, read_log};
+pub use log::{LogOptions, LogReader, TornTail, TxnLog, read_log, read_log_file};
 pub use purge::{Purged, purge};
 pub use recover::{RecoverOptions, Recovered, recover, recover_with};
 pub use snapshot::{
-    SnapshotFile, SnapshotInfo, SnapshotOptions, list_snapshots, save_snapshot, verify_snapshot,
+    SnapshotFile, SnapshotInfo, SnapshotOptions, list_snapshots, open_snapshot, save_snapshot,
+    verify_snapshot,
 };
 pub use snapshot_dir::SnapshotDir;
+
+#[cfg(test)]
+mod tests;

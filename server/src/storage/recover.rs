@@ -105,7 +105,7 @@ pub fn recover_with(
     };
     // For one start only, whatever it found. Behind the first snapshot, so that a crash in between
     // leaves a disk that may still vote.
-    identity::consume_initialize_marker(directories)?;
+    identity::remove_initialize_marker(directories.data_dir(), directories.log_dir())?;
     Ok(recovered)
 }
 

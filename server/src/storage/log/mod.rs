@@ -11,5 +11,5 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub use read::{LogReader, TornTail, read_log};
+pub use read::{LogReader, TornTail, read_log, read_log_file};
 pub use write::{LogOptions, TxnLog};

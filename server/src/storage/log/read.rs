@@ -67,6 +67,20 @@ pub fn read_log(dir: &Path, from: Zxid) -> Result<LogReader, StorageError> {
     })
 }
 
+/// Opens one log file for reading, for tools.
+#[must_use]
+pub fn read_log_file(path: &Path) -> LogReader {
+    LogReader {
+        from: Zxid(i64::MIN),
+        ahead: VecDeque::from([(Zxid::ZERO, path.to_owned())]),
+        file: None,
+        last: None,
+        recent: VecDeque::new(),
+        torn: Vec::new(),
+        finished: false,
+    }
+}
+
 impl LogReader {
     /// The torn ends met so far: the last file's, and harmless ones that Java left in older files.
     #[must_use]

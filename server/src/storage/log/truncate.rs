@@ -30,8 +30,18 @@ pub(super) fn cut(path: &Path, len: u64) -> Result<(), StorageError> {
 /// between leaves a hole (ZOOKEEPER-5094). From the newest file backwards, every state in between
 /// is a whole history, only longer.
 pub(super) fn truncate(dir: &Path, to: Zxid) -> Result<Zxid, StorageError> {
+    truncate_in_steps(dir, to, &mut || Ok(()))
+}
+
+/// [`truncate`], asking before every change of the disk, so that a test can end it there.
+pub(super) fn truncate_in_steps(
+    dir: &Path,
+    to: Zxid,
+    may_go_on: &mut dyn FnMut() -> Result<(), StorageError>,
+) -> Result<Zxid, StorageError> {
     for (first, path) in files::list_logs(dir)?.into_iter().rev() {
         if first > to {
+            may_go_on()?;
             files::remove(&path)?;
             continue;
         }
@@ -51,6 +61,7 @@ pub(super) fn truncate(dir: &Path, to: Zxid) -> Result<Zxid, StorageError> {
             }
         }
         if behind || !reader.torn().is_empty() {
+            may_go_on()?;
             cut(&path, keep)?;
         }
         break;

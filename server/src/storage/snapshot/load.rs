@@ -45,6 +45,14 @@ pub fn verify_snapshot(file: &SnapshotFile) -> Result<SnapshotInfo, StorageError
     load(file, true).map(|loaded| loaded.info)
 }
 
+/// Reads a snapshot, for tools.
+///
+/// # Errors
+/// As [`verify_snapshot`].
+pub fn open_snapshot(file: &SnapshotFile) -> Result<(Database, SnapshotInfo), StorageError> {
+    load(file, true).map(|loaded| (loaded.database, loaded.info))
+}
+
 /// Reads a snapshot.
 pub(crate) fn load(file: &SnapshotFile, extended_types: bool) -> Result<Loaded, StorageError> {
     let open = File::open(&file.path).map_err(StorageError::io("read", &file.path))?;

@@ -8,11 +8,8 @@ mod seal;
 mod snappy;
 mod write;
 
-#[cfg(test)]
-mod tests;
-
 pub(crate) use load::{Loaded, load};
-pub use load::{SnapshotInfo, verify_snapshot};
+pub use load::{SnapshotInfo, open_snapshot, verify_snapshot};
 pub use name::{SnapshotFile, list_snapshots};
 pub(crate) use write::remove_leftovers;
 pub use write::{SnapshotOptions, save_snapshot};

@@ -17,6 +17,19 @@ pub struct SnapshotFile {
     pub compression: Compression,
 }
 
+impl SnapshotFile {
+    /// The snapshot at a path; `None` where the name is not a snapshot's.
+    #[must_use]
+    pub fn at(path: &Path) -> Option<Self> {
+        let (zxid, compression) = parse_name(path.file_name()?.to_str()?)?;
+        Some(SnapshotFile {
+            zxid,
+            path: path.to_owned(),
+            compression,
+        })
+    }
+}
+
 /// Source: `Util.java` makeSnapshotName.
 pub(super) fn snapshot_name(zxid: Zxid, compression: Compression) -> String {
     let extension = match compression {
