@@ -45,7 +45,7 @@ pub(crate) fn crds(project: &Project, check: bool) -> Result<()> {
 fn copies(project: &Project) -> [PathBuf; 2] {
     [
         project.root.join("crds").join(FILE),
-        project.chart().join("crds").join(FILE),
+        project.chart().join("files").join(FILE),
     ]
 }
 

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -129,7 +129,7 @@ impl Target {
     }
 }
 
-fn with_config(program: &PathBuf, kubeconfig: &PathBuf) -> Command {
+fn with_config(program: &Path, kubeconfig: &Path) -> Command {
     let mut command = Command::new(program);
     command.env("KUBECONFIG", kubeconfig);
     command

@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn input_reaches_the_program() {
-        run_with_input(&mut Command::new("grep").args(["-q", "word"]), "a word").expect("found");
-        run_with_input(&mut Command::new("grep").args(["-q", "word"]), "none").expect_err("absent");
+        run_with_input(Command::new("grep").args(["-q", "word"]), "a word").expect("found");
+        run_with_input(Command::new("grep").args(["-q", "word"]), "none").expect_err("absent");
     }
 }

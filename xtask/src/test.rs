@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -200,7 +200,7 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    fn measure(&self, name: &str, work: impl FnOnce(&PathBuf) -> Result<()>) -> Outcome {
+    fn measure(&self, name: &str, work: impl FnOnce(&Path) -> Result<()>) -> Outcome {
         let started = Instant::now();
         let log = self.project.logs().join(format!("{name}.log"));
         let result = self.progress.step(name, |_| {
@@ -219,7 +219,7 @@ impl Session<'_> {
         }
     }
 
-    fn run(&self, stage: Stage, log: &PathBuf) -> Result<()> {
+    fn run(&self, stage: Stage, log: &Path) -> Result<()> {
         let cargo = |arguments: &[&str]| run::run_logged(&mut self.cargo(arguments), log);
         match stage {
             Stage::Fmt => cargo(&["fmt", "--all", "--check"]),
@@ -266,7 +266,7 @@ impl Session<'_> {
         Ok(command)
     }
 
-    fn helm(&self, log: &PathBuf) -> Result<()> {
+    fn helm(&self, log: &Path) -> Result<()> {
         let helm = Tools::ready(self.project, self.progress)?.path("helm");
         let chart = self.project.chart();
         run::run_logged(
@@ -281,7 +281,7 @@ impl Session<'_> {
         )
     }
 
-    fn e2e(&self, log: &PathBuf) -> Result<()> {
+    fn e2e(&self, log: &Path) -> Result<()> {
         let python = python::ready(self.project, self.progress)?;
         let cluster = Cluster::existing(self.project, self.instance)?;
         let mut cargo = self.cargo(&["test", "--package", "e2e", "--locked", "--", "--nocapture"]);

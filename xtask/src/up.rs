@@ -44,6 +44,9 @@ pub(crate) struct UpOptions {
     /// Stop when the cluster runs and has the image
     #[arg(long)]
     cluster_only: bool,
+    /// With --cluster-only: without building the image
+    #[arg(long, requires = "cluster_only", conflicts_with = "context")]
+    no_image: bool,
     /// Stop when the operator runs
     #[arg(long)]
     no_example: bool,
@@ -70,6 +73,9 @@ pub(crate) fn up(
         None => {
             let cluster = Cluster::up(project, progress, instance, options.memory)?;
             Target::forget_context(project, instance)?;
+            if options.no_image {
+                return Ok(());
+            }
             let image = image::build(project, progress)?;
             give_to_local(progress, &cluster, &image)?;
             (Target::local(&cluster), image.unique_reference)
@@ -200,25 +206,12 @@ fn install_operator(
         .rsplit_once(':')
         .context("an image's name has a tag")?;
     progress.step("Install the operator", |_| {
-        // Helm never changes a CRD that is there, so a newer one is applied beforehand.
-        let crds = project.root.join("crds");
-        run::run(
-            target
-                .kubectl()
-                .args(["apply", "--server-side", "--force-conflicts", "--filename"])
-                .arg(crds),
-        )?;
         run::run(
             target
                 .helm()
                 .args(["upgrade", "--install", RELEASE])
                 .arg(project.chart())
-                .args([
-                    "--namespace",
-                    OPERATOR_NAMESPACE,
-                    "--create-namespace",
-                    "--skip-crds",
-                ])
+                .args(["--namespace", OPERATOR_NAMESPACE, "--create-namespace"])
                 .args(["--set-string", &format!("image.repository={repository}")])
                 .args(["--set-string", &format!("image.tag={tag}")]),
         )?;

@@ -261,6 +261,9 @@ pub(crate) fn kubelet(at: Addresses, pki: &Pki, paths: &NodePaths) -> String {
         "syncFrequency": "5s",
         "nodeStatusUpdateFrequency": "5s",
         "serializeImagePulls": false,
+        // Tests crash members again and again: each comes back at once, instead of after minutes.
+        "featureGates": {"KubeletCrashLoopBackOffMax": true},
+        "crashLoopBackOff": {"maxContainerRestartPeriod": "1s"},
     });
     format!("{text:#}\n")
 }

@@ -45,8 +45,6 @@ pub(crate) struct Cluster {
     pki: Pki,
     records: Records,
     tools: Tools,
-    /// Held while the instance is changed, so that two tasks don't do it at once.
-    _lock: Option<File>,
 }
 
 /// The folders of an instance.
@@ -103,25 +101,19 @@ impl Cluster {
         }
         debian::require(project, progress, debian::FOR_CLUSTER)?;
         let tools = Tools::ready(project, progress)?;
-        let lock = lock(project, instance)?;
+        let _lock = lock(project, instance)?;
         let place = Place::of(project, instance, in_memory);
         if place.link.exists() && !still_whole(&place.link, instance) {
             progress.note("a cluster of this name did not end well; it is made anew");
             remove(project, instance)?;
         }
-        make_place(&place)?;
+        make_place(project, &place)?;
         // What programs are told must hold in their mount namespace too, so links are resolved.
         let dir = place
             .link
             .canonicalize()
             .with_context(|| format!("find {}", place.link.display()))?;
-        let cluster = Cluster::at(
-            dir,
-            instance,
-            tools,
-            Some(lock),
-            take_index(project, instance)?,
-        )?;
+        let cluster = Cluster::at(dir, instance, tools, take_index(project, instance)?)?;
         let started = std::time::Instant::now();
         progress.step("Start the control plane", |_| cluster.start_control())?;
         progress.step(&format!("Start {NODES} nodes"), |_| cluster.start_nodes())?;
@@ -142,16 +134,14 @@ impl Cluster {
         let (Ok(dir), Some(index)) = (link.canonicalize(), index) else {
             bail!("no local cluster {instance}: `cargo xtask up` makes one");
         };
-        Cluster::at(dir, instance, Tools::in_cache(project)?, None, index)
+        let cluster = Cluster::at(dir, instance, Tools::in_cache(project)?, index)?;
+        if !cluster.kubeconfig().exists() {
+            bail!("the local cluster {instance} is not whole: `cargo xtask up` mends it");
+        }
+        Ok(cluster)
     }
 
-    fn at(
-        dir: PathBuf,
-        instance: &str,
-        tools: Tools,
-        lock: Option<File>,
-        index: u8,
-    ) -> Result<Cluster> {
+    fn at(dir: PathBuf, instance: &str, tools: Tools, index: u8) -> Result<Cluster> {
         let at = Addresses::new(index).context("the instance's index is out of range")?;
         Ok(Cluster {
             name: instance.to_owned(),
@@ -161,7 +151,6 @@ impl Cluster {
             dir,
             at,
             tools,
-            _lock: lock,
         })
     }
 
@@ -253,11 +242,13 @@ fn still_whole(link: &Path, instance: &str) -> bool {
             .is_some()
 }
 
-fn make_place(place: &Place) -> Result<()> {
+fn make_place(project: &Project, place: &Place) -> Result<()> {
     if place.link.exists() {
         return Ok(());
     }
-    fs::create_dir_all(&place.dir).with_context(|| format!("make {}", place.dir.display()))?;
+    for dir in [&project.state, &place.dir] {
+        fs::create_dir_all(dir).with_context(|| format!("make {}", dir.display()))?;
+    }
     if place.link != place.dir {
         std::os::unix::fs::symlink(&place.dir, &place.link)
             .with_context(|| format!("link {}", place.link.display()))?;
@@ -265,11 +256,12 @@ fn make_place(place: &Place) -> Result<()> {
     Ok(())
 }
 
-/// Waits for the right to change the instance.
+/// Waits for the right to change the instance, so that two tasks don't do it at once. The file is
+/// in the cache and stays: were it removed, two waiters could hold locks on two files.
 fn lock(project: &Project, instance: &str) -> Result<File> {
-    fs::create_dir_all(&project.state)
-        .with_context(|| format!("make {}", project.state.display()))?;
-    let path = project.state.join(format!("{instance}.lock"));
+    let dir = project.cache.join("locks");
+    fs::create_dir_all(&dir).with_context(|| format!("make {}", dir.display()))?;
+    let path = dir.join(instance);
     let file = File::create(&path).with_context(|| format!("make {}", path.display()))?;
     file.lock()
         .with_context(|| format!("lock {}", path.display()))?;
@@ -315,13 +307,10 @@ pub(crate) fn down(project: &Project, progress: &Progress, instance: &str) -> Re
     if !nix::unistd::geteuid().is_root() {
         bail!("taking a local cluster away needs root");
     }
-    let lock = lock(project, instance)?;
+    let _lock = lock(project, instance)?;
     progress.step(&format!("Take the local cluster {instance} away"), |_| {
         remove(project, instance)
     })?;
-    drop(lock);
-    let path = project.state.join(format!("{instance}.lock"));
-    fs::remove_file(&path).with_context(|| format!("remove {}", path.display()))?;
     // Other instances are the reason why these may stay.
     let _ = fs::remove_dir(&project.state);
     let _ = fs::remove_dir("/dev/shm/zookeeper-ensemble");
@@ -335,14 +324,17 @@ fn remove(project: &Project, instance: &str) -> Result<()> {
     for name in network::existing(instance) {
         process::end(&process::in_network_namespace(&network::path_of(&name))?)?;
     }
-    network::delete(instance)?;
+    network::delete(instance, read_index(&link).and_then(Addresses::new))?;
     cgroups::remove(&cgroups::of_instance(instance))?;
     cgroups::remove_empty_parent();
     for dir in [link.clone(), memory_dir(instance)] {
         remove_place(&dir)?;
     }
-    // Only the mount point; what was in it is in the state that is gone.
-    let _ = fs::remove_dir(config::VOLUMES);
+    // Only the mount point; what was in it is in the state that is gone. Removing it would take
+    // the mount away from the nodes of any other instance too.
+    if !(0..INSTANCES_MAX).any(link_taken) {
+        let _ = fs::remove_dir(config::VOLUMES);
+    }
     Ok(())
 }
 

@@ -127,7 +127,13 @@ fn is_number(text: &str) -> bool {
 }
 
 /// Deletes the instance's namespaces; the veth pairs with an end in them go too.
-pub(crate) fn delete(instance: &str) -> Result<()> {
+pub(crate) fn delete(instance: &str, addresses: Option<Addresses>) -> Result<()> {
+    // The kernel gets round to it later; the end on the host is to be gone when `down` is.
+    if let Some(link) = addresses.map(Addresses::host_link)
+        && Path::new("/sys/class/net").join(&link).exists()
+    {
+        run::run(Command::new("ip").args(["link", "delete", &link]))?;
+    }
     for name in existing(instance) {
         run::run(Command::new("ip").args(["netns", "delete", &name]))?;
     }
