@@ -2,7 +2,7 @@
 
 use crate::ids::{SessionId, WallMs, Zxid};
 use crate::proto::Stat;
-use std::sync::Arc;
+use triomphe::ThinArc;
 
 /// A node's place in the slab. It stays the same for the node's whole life and is used again
 /// for another node afterwards.
@@ -86,8 +86,8 @@ impl StatPersisted {
 }
 
 /// The name and, behind it, the data in one shared allocation: the snapshot that froze the node
-/// goes on reading it while the tree replaces it.
-type Body = Arc<[u8]>;
+/// goes on reading it while the tree replaces it. One thin pointer: its length is behind it.
+type Body = ThinArc<(), u8>;
 
 /// What most nodes don't have: children, an owner, a changed access list. Kept apart so that a
 /// plain leaf doesn't pay for it.
@@ -108,7 +108,7 @@ const OUTSIDE_DIGEST: u32 = 1 << 30;
 /// The longest name; requests are bounded far below.
 pub(crate) const NAME_BYTES_MAX: usize = (1 << 30) - 1;
 
-/// A node. 88 bytes, the body's allocation, and an [`Extra`] where it needs one.
+/// A node. 80 bytes, the body's allocation, and an [`Extra`] where it needs one.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
     pub czxid: Zxid,
@@ -183,19 +183,24 @@ impl Node {
         let mut body = Vec::with_capacity(name.len() + bytes.len());
         body.extend_from_slice(name);
         body.extend_from_slice(bytes);
+        let body = Body::from_header_and_slice((), &body);
         let null = if data.is_none() { NULL_DATA } else { 0 };
         #[allow(clippy::cast_possible_truncation)] // Bounded by NAME_BYTES_MAX.
         let length = name.len() as u32;
         self.shape = (self.shape & OUTSIDE_DIGEST) | null | length;
-        self.body = Some(Body::from(body));
+        self.body = Some(body);
     }
 
     /// Replaces the data and keeps the name.
     pub(crate) fn set_data(&mut self, data: Option<&[u8]>) {
         let old = self.body.take();
-        let name = old.as_deref().unwrap_or_default();
+        let name = old.as_ref().map_or(&[][..], |body| &body.slice);
         let name = name.get(..self.name_length()).unwrap_or_default();
         self.set_body(name, data);
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.body.as_ref().map_or(&[], |body| &body.slice)
     }
 
     fn name_length(&self) -> usize {
@@ -203,7 +208,7 @@ impl Node {
     }
 
     pub(crate) fn name_bytes(&self) -> &[u8] {
-        let body = self.body.as_deref().unwrap_or_default();
+        let body = self.bytes();
         body.get(..self.name_length()).unwrap_or_default()
     }
 
@@ -217,7 +222,7 @@ impl Node {
         if self.shape & NULL_DATA != 0 {
             return None;
         }
-        let body = self.body.as_deref().unwrap_or_default();
+        let body = self.bytes();
         Some(body.get(self.name_length()..).unwrap_or_default())
     }
 
@@ -313,7 +318,7 @@ mod tests {
 
     #[test]
     fn a_node_takes_no_more_than_it_is_said_to() {
-        assert!(size_of::<Node>() <= 88, "{}", size_of::<Node>());
+        assert!(size_of::<Node>() <= 80, "{}", size_of::<Node>());
     }
 
     #[test]
