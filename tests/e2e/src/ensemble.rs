@@ -4,7 +4,6 @@ use crate::Outcome;
 use crate::environment::Environment;
 use crate::kube::{Kube, condition};
 use crate::network::{get, inside};
-use crate::operator;
 use crate::wait::until;
 use serde_json::Value;
 use std::time::Duration;
@@ -219,14 +218,4 @@ pub(crate) fn restarts(kube: &Kube) -> Outcome<Vec<(String, String)>> {
         .into_iter()
         .map(|(_, pod, note)| (pod, note))
         .collect())
-}
-
-/// The operator is installed and the small example applied, if that was not so already.
-pub(crate) fn bring_up(kube: &Kube, environment: &Environment) -> Outcome<Ensemble> {
-    if !operator::is_installed(kube)? {
-        operator::install(kube, environment)?;
-    }
-    let example = environment.small_example();
-    kube.run(&["apply", "--filename", &example.to_string_lossy()])?;
-    await_ensemble(kube, environment)
 }

@@ -69,8 +69,20 @@ impl Suite {
 
     /// The ensemble of the small example, Ready; made if this run has none yet.
     pub(crate) fn ensemble(&mut self) -> Outcome<Ensemble> {
+        self.apply_example()?;
+        ensemble::await_ensemble(&self.kube, &self.environment)
+    }
+
+    /// The operator is installed and the small example applied, if that was not so already.
+    pub(crate) fn apply_example(&mut self) -> Outcome {
         self.make_namespace()?;
-        ensemble::bring_up(&self.kube, &self.environment)
+        if !operator::is_installed(&self.kube)? {
+            operator::install(&self.kube, &self.environment)?;
+        }
+        let example = self.environment.small_example();
+        self.kube
+            .run(&["apply", "--filename", &example.to_string_lossy()])
+            .map(drop)
     }
 
     /// From now on nobody touches the ensemble.
