@@ -379,6 +379,7 @@ impl Engine {
             &peers.runtime,
             self.links_made,
             address.clone(),
+            peers.election.seen(leader),
             peers.link_settings.clone(),
             Arc::clone(&peers.sink),
         ));

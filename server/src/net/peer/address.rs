@@ -9,11 +9,26 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream, lookup_host};
 use tokio::time::timeout;
 
-/// Resolves the name now and connects to the first of its addresses that answers.
+/// How long an address that was seen may take to answer before its name is asked.
+const SEEN_PATIENCE: Duration = Duration::from_millis(300);
+
+/// Connects to `to`: at the address where the peer was last seen, if any, then at those that its
+/// name has now. A name server that lags behind a restarted pod, or fails, costs nothing so.
 ///
 /// # Errors
 /// The last address's error, or that there is none, or that `limit` passed.
-pub(super) async fn connect(to: &HostPort, limit: Duration) -> io::Result<TcpStream> {
+pub(super) async fn connect(
+    to: &HostPort,
+    seen: Option<IpAddr>,
+    limit: Duration,
+) -> io::Result<TcpStream> {
+    if let Some(address) = seen {
+        let attempt = TcpStream::connect((address, to.port));
+        if let Ok(Ok(stream)) = timeout(SEEN_PATIENCE.min(limit), attempt).await {
+            stream.set_nodelay(true)?;
+            return Ok(stream);
+        }
+    }
     let dial = async {
         let mut last = None;
         for address in lookup_host((to.host.as_str(), to.port)).await? {

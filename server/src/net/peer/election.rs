@@ -10,8 +10,9 @@ use crate::zab::Notification;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -26,6 +27,9 @@ const STRANGERS_MAX: usize = 256;
 const RETRY_MIN: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(1);
 
+/// How long an address counts after its connection ended.
+const SEEN_FOR: Duration = Duration::from_secs(5);
+
 /// Our end of the connection to one peer.
 struct Peer {
     id: ServerId,
@@ -39,6 +43,8 @@ struct Peer {
 #[derive(Default)]
 struct PeerState {
     address: Option<HostPort>,
+    /// Where its last connection came from or went to, and until when that was so.
+    seen: Option<(IpAddr, Instant)>,
     /// The newest message, and whether the present connection has carried it.
     latest: Option<Vec<u8>>,
     sent: bool,
@@ -47,6 +53,16 @@ struct PeerState {
     connections_made: u64,
     tasks: Vec<JoinHandle<()>>,
     dialing: bool,
+}
+
+impl PeerState {
+    /// The peer's address while a connection stands, and for a moment after. Not for longer: it
+    /// may be somebody else's by then.
+    fn seen_lately(&self) -> Option<IpAddr> {
+        self.seen
+            .filter(|(_, until)| self.connection != 0 || until.elapsed() < SEEN_FOR)
+            .map(|(address, _)| address)
+    }
 }
 
 struct Shared {
@@ -97,6 +113,14 @@ impl ElectionNet {
         Ok(net)
     }
 
+    /// Where a peer was last seen.
+    #[must_use]
+    pub fn seen(&self, id: ServerId) -> Option<IpAddr> {
+        let peer = self.shared.peers.lock().get(&id).cloned()?;
+        let state = peer.state.lock();
+        state.seen_lately()
+    }
+
     /// Sends a notification, in place of an older one that has not left.
     pub fn send(&self, to: ServerId, notification: &Notification) {
         let Some(peer) = self.shared.peers.lock().get(&to).cloned() else {
@@ -145,16 +169,16 @@ impl ElectionNet {
     async fn dial_until_connected(self, peer: Arc<Peer>) {
         let mut pause = RETRY_MIN;
         loop {
-            let address = {
+            let (address, seen) = {
                 let mut state = peer.state.lock();
                 if state.connection != 0 || state.sent {
                     state.dialing = false;
                     return;
                 }
-                state.address.clone()
+                (state.address.clone(), state.seen_lately())
             };
             let Some(address) = address else { return };
-            match self.dial(&peer, &address).await {
+            match self.dial(&peer, &address, seen).await {
                 Ok(()) => {}
                 Err(error) => debug!(peer = %peer.id, %address, %error, "election dial failed"),
             }
@@ -164,8 +188,13 @@ impl ElectionNet {
         }
     }
 
-    async fn dial(&self, peer: &Arc<Peer>, address: &HostPort) -> io::Result<()> {
-        let mut stream = connect(address, self.shared.dial_timeout).await?;
+    async fn dial(
+        &self,
+        peer: &Arc<Peer>,
+        address: &HostPort,
+        seen: Option<IpAddr>,
+    ) -> io::Result<()> {
+        let mut stream = connect(address, seen, self.shared.dial_timeout).await?;
         let hello = Hello {
             id: self.shared.me,
             addresses: self.shared.my_address.clone(),
@@ -221,8 +250,10 @@ impl ElectionNet {
         if hello.id < self.shared.me {
             // We keep connections, so we close this one and dial back. Its sender has lost any
             // older connection, whether we have noticed or not.
+            let from = stream.peer_addr().ok().map(|address| address.ip());
             drop(stream);
             let mut state = peer.state.lock();
+            state.seen = from.map(|address| (address, Instant::now()));
             state.connection = 0;
             state.sent = false;
             abort_tasks(&mut state);
@@ -235,8 +266,10 @@ impl ElectionNet {
 
     /// Makes `stream` the connection to the peer, in place of any older one.
     fn adopt(&self, peer: &Arc<Peer>, stream: TcpStream) {
+        let remote = stream.peer_addr().ok().map(|address| address.ip());
         let (read, write) = stream.into_split();
         let mut state = peer.state.lock();
+        state.seen = remote.map(|address| (address, Instant::now()));
         abort_tasks(&mut state);
         state.connections_made += 1;
         let number = state.connections_made;
@@ -277,6 +310,9 @@ fn disconnected(peer: &Peer, number: u64) {
     let mut state = peer.state.lock();
     if state.connection == number {
         state.connection = 0;
+        if let Some((_, until)) = &mut state.seen {
+            *until = Instant::now();
+        }
         peer.wake_writer.notify_one();
     }
 }

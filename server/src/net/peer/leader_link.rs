@@ -9,6 +9,7 @@ use crate::quorum_proto::{FromLeader, FromLearner, SNAPSHOT_SIGNATURE};
 use crate::tree::{Database, read_snapshot};
 use crate::zab::LeaderMessage;
 use std::io;
+use std::net::IpAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -47,18 +48,19 @@ impl Drop for LeaderLink {
 }
 
 impl LeaderLink {
-    /// Dials `leader` and reports as link number `link`.
+    /// Dials `leader`, first where the election last saw it, and reports as link number `link`.
     #[must_use]
     pub fn start(
         runtime: &tokio::runtime::Handle,
         link: u64,
         leader: HostPort,
+        seen: Option<IpAddr>,
         settings: LinkSettings,
         sink: PeerSink,
     ) -> Self {
         let (queue, queued) = mpsc::unbounded_channel();
         let task = runtime.spawn(async move {
-            let reason = match run(link, &leader, &settings, &sink, queued).await {
+            let reason = match run(link, &leader, seen, &settings, &sink, queued).await {
                 Ok(never) => match never {},
                 Err(error) => format!("{leader}: {error}"),
             };
@@ -79,13 +81,14 @@ enum Never {}
 async fn run(
     link: u64,
     leader: &HostPort,
+    seen: Option<IpAddr>,
     settings: &LinkSettings,
     sink: &PeerSink,
     queued: mpsc::UnboundedReceiver<FromLearner>,
 ) -> io::Result<Never> {
     let deadline = Instant::now() + settings.patience;
     let stream = loop {
-        match connect(leader, settings.dial_timeout).await {
+        match connect(leader, seen, settings.dial_timeout).await {
             Ok(stream) => break stream,
             Err(error) if Instant::now() >= deadline => return Err(error),
             Err(error) => {
