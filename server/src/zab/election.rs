@@ -6,7 +6,7 @@
 
 use super::{Core, NowMs, Output};
 use crate::ids::{Epoch, ServerId, Zxid};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How long a vote shared by a quorum waits for a better one, in milliseconds.
 /// Source: `FastLeaderElection.java` finalizeWait.
@@ -82,6 +82,12 @@ pub(super) struct Election {
     finalize_at: Option<NowMs>,
     /// The election's result, until it starts anew.
     winner: Option<ServerId>,
+    /// The leader that we have lost, until it speaks again: its vote is not waited for.
+    departed: Option<ServerId>,
+    /// Voters that look for a leader in a later round than the one that we won.
+    moved_on: BTreeSet<ServerId>,
+    /// Votes of those that noticed the loss of a leader before we did; they don't repeat them soon.
+    early: BTreeMap<ServerId, (NowMs, Notification)>,
 }
 
 impl Election {
@@ -100,16 +106,33 @@ impl Election {
             resend_ms: RESEND_MIN_MS,
             finalize_at: None,
             winner: None,
+            departed: None,
+            moved_on: BTreeSet::new(),
+            early: BTreeMap::new(),
         }
     }
 
-    /// Begins a new round with our own log as the vote.
-    pub(super) fn start(&mut self, core: &Core, now: NowMs, out: &mut Vec<Output>) {
+    /// Begins a new round with our own log as the vote, having lost the leader `departed`.
+    pub(super) fn start(
+        &mut self,
+        core: &Core,
+        now: NowMs,
+        departed: Option<ServerId>,
+        out: &mut Vec<Output>,
+    ) {
+        self.departed = departed;
+        self.moved_on.clear();
         self.round = self.round.saturating_add(1);
         self.winner = None;
         self.settled.clear();
         self.resend_ms = RESEND_MIN_MS;
         self.begin_round(core, now, initial_vote(core, self.round), out);
+        for (from, (at, notification)) in std::mem::take(&mut self.early) {
+            // Who still looks has repeated an older one.
+            if now <= at.plus(RESEND_MIN_MS) && notification.vote.round >= self.round {
+                self.receive(core, now, from, notification, out);
+            }
+        }
     }
 
     fn begin_round(&mut self, core: &Core, now: NowMs, vote: Vote, out: &mut Vec<Output>) {
@@ -157,6 +180,9 @@ impl Election {
         out: &mut Vec<Output>,
     ) {
         let membership = &core.settings.membership;
+        if self.departed == Some(from) {
+            self.departed = None;
+        }
         if !membership.is_voter(from) {
             // An observer asks; it has no vote, but wants to know ours.
             out.push(Output::Notify {
@@ -266,10 +292,15 @@ impl Election {
         if self.proposal.leader == NOBODY || self.proposal.zxid == UNINITIALIZED {
             return;
         }
-        if supporters.len() == membership.voters().len() {
-            // Nobody is left who could know a better one.
+        let departed = self
+            .departed
+            .filter(|id| membership.is_voter(*id) && !supporters.contains(id));
+        let quorum = membership.is_quorum(supporters.iter().copied());
+        if quorum && supporters.len() + departed.iter().len() == membership.voters().len() {
+            // Nobody is left who could know a better one; who has just lost its quorum is not
+            // waited for.
             self.finalize_at = Some(now);
-        } else if membership.is_quorum(supporters) {
+        } else if quorum {
             self.finalize_at.get_or_insert(now.plus(FINALIZE_WAIT_MS));
         } else {
             self.finalize_at = None;
@@ -295,15 +326,47 @@ impl Election {
         self.winner
     }
 
-    /// A notification while we have a leader: who looks for one is told.
-    pub(super) fn answer(
-        &self,
+    /// Whether too few are left for a quorum of those that took part in the round that we won, as
+    /// they look for a leader in later rounds: waiting for them would only take time.
+    pub(super) fn is_abandoned(
+        &mut self,
         core: &Core,
+        from: ServerId,
+        notification: &Notification,
+    ) -> bool {
+        let membership = &core.settings.membership;
+        if !membership.is_voter(from) {
+            return false;
+        }
+        if self.looks_later(notification) {
+            self.moved_on.insert(from);
+        } else {
+            self.moved_on.remove(&from);
+        }
+        !membership.is_quorum(membership.voters().difference(&self.moved_on).copied())
+    }
+
+    /// Whether the sender looks for a leader in a later round than ours.
+    pub(super) fn looks_later(&self, notification: &Notification) -> bool {
+        notification.state == PeerState::Looking && notification.vote.round > self.round
+    }
+
+    /// A notification while we have a leader: who looks for one is told.
+    #[allow(clippy::too_many_arguments)] // What is known of a message, and of us.
+    pub(super) fn answer(
+        &mut self,
+        core: &Core,
+        now: NowMs,
         state: PeerState,
         from: ServerId,
         notification: &Notification,
         out: &mut Vec<Output>,
     ) {
+        if notification.state == PeerState::Looking && core.settings.membership.is_voter(from) {
+            self.early.insert(from, (now, notification.clone()));
+        } else {
+            self.early.remove(&from);
+        }
         let asks =
             notification.state == PeerState::Looking || !core.settings.membership.is_voter(from);
         if asks {

@@ -63,6 +63,10 @@ impl Learner {
         self.leader
     }
 
+    pub(super) fn is_connecting(&self) -> bool {
+        self.stage == Stage::Connecting
+    }
+
     pub(super) fn is_serving(&self) -> bool {
         self.stage == Stage::Serving
     }

@@ -329,7 +329,7 @@ impl Zab {
             core,
             phase: Phase::Looking,
         };
-        zab.election.start(&zab.core, now, out);
+        zab.election.start(&zab.core, now, None, out);
         zab.decide(now, out);
         zab
     }
@@ -540,13 +540,26 @@ impl Zab {
                 .membership
                 .learning_state(self.core.settings.me),
         };
-        if state == PeerState::Looking {
+        // An election that others have left behind ends here instead of at initLimit.
+        let in_vain = match &self.phase {
+            Phase::Leading(leader) if !leader.is_serving() => {
+                self.election.is_abandoned(&self.core, from, &notification)
+            }
+            Phase::Learning(learner) if learner.is_connecting() => {
+                from == learner.leader() && self.election.looks_later(&notification)
+            }
+            _ => false,
+        };
+        if in_vain {
+            self.look(now, "the election was left for a later round".into(), out);
+        }
+        if in_vain || state == PeerState::Looking {
             self.election
                 .receive(&self.core, now, from, notification, out);
             self.decide(now, out);
         } else {
             self.election
-                .answer(&self.core, state, from, &notification, out);
+                .answer(&self.core, now, state, from, &notification, out);
         }
     }
 
@@ -571,8 +584,12 @@ impl Zab {
 
     fn look(&mut self, now: NowMs, reason: String, out: &mut Vec<Output>) {
         out.push(Output::Looking { reason });
+        let departed = match &self.phase {
+            Phase::Learning(learner) => Some(learner.leader()),
+            Phase::Looking | Phase::Leading(_) => None,
+        };
         self.phase = Phase::Looking;
-        self.election.start(&self.core, now, out);
+        self.election.start(&self.core, now, departed, out);
         self.decide(now, out);
     }
 }

@@ -1,0 +1,106 @@
+//! One member: its process, where it runs, and its disk.
+
+use super::disk::{Disk, Tree};
+use std::rc::Rc;
+use zookeeper_server::ids::{Epoch, Zxid};
+use zookeeper_server::zab::{NowMs, Zab};
+
+/// A clock that may run fast or slow, and jump forward.
+pub(crate) struct Clock {
+    base_global: u64,
+    base_local: u64,
+    /// Its speed in thousandths.
+    rate: u64,
+}
+
+impl Clock {
+    pub(crate) fn new(local: u64) -> Self {
+        Clock {
+            base_global: 0,
+            base_local: local,
+            rate: 1000,
+        }
+    }
+
+    pub(crate) fn local(&self, global: u64) -> NowMs {
+        NowMs(self.base_local + (global - self.base_global) * self.rate / 1000)
+    }
+
+    /// The first moment at which this clock shows `local`.
+    pub(crate) fn global(&self, local: NowMs) -> u64 {
+        let ahead = local.0.saturating_sub(self.base_local);
+        self.base_global
+            .saturating_add(ahead.saturating_mul(1000).div_ceil(self.rate))
+    }
+
+    pub(crate) fn jump(&mut self, now: u64, ms: u64, rate: u64) {
+        self.base_local = self.local(now).0 + ms;
+        self.base_global = now;
+        self.rate = rate;
+    }
+}
+
+/// One member.
+pub(crate) struct Member {
+    /// Its process, while it runs.
+    pub(crate) zab: Option<Zab>,
+    /// How often it has started or died: what belongs to an older life reaches nobody.
+    pub(crate) life: u64,
+    pub(crate) disk: Disk,
+    pub(crate) clock: Clock,
+    /// All that has been delivered, and its position.
+    pub(crate) tree: Tree,
+    pub(crate) tree_end: Zxid,
+    /// The tree that came with the last SNAP.
+    pub(crate) incoming: Option<Rc<Tree>>,
+    pub(crate) listening: bool,
+    pub(crate) serving: bool,
+    /// The epoch that it leads and serves in.
+    pub(crate) leads: Option<Epoch>,
+    pub(crate) leader_stream: Option<u64>,
+    /// Goes up with each leader dialled.
+    pub(crate) dial: u64,
+    /// Whether NEWLEADER has been acknowledged to the present leader.
+    pub(crate) acked_newleader: bool,
+    pub(crate) wake_at: Option<u64>,
+    pub(crate) paused_until: u64,
+    /// What an fsync takes, in milliseconds.
+    pub(crate) fsync_ms: (u64, u64),
+}
+
+impl Member {
+    pub(crate) fn new(disk: Disk, fsync_ms: (u64, u64)) -> Self {
+        Member {
+            zab: None,
+            life: 0,
+            disk,
+            clock: Clock::new(0),
+            tree: Tree::new(),
+            tree_end: Zxid::ZERO,
+            incoming: None,
+            listening: false,
+            serving: false,
+            leads: None,
+            leader_stream: None,
+            dial: 0,
+            acked_newleader: false,
+            wake_at: None,
+            paused_until: 0,
+            fsync_ms,
+        }
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        self.zab.is_some()
+    }
+
+    /// What ends with a role or with the process.
+    pub(crate) fn leave_role(&mut self) {
+        self.listening = false;
+        self.serving = false;
+        self.leads = None;
+        self.leader_stream = None;
+        self.incoming = None;
+        self.dial += 1;
+    }
+}

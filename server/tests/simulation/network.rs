@@ -1,0 +1,105 @@
+//! What lies between members: streams that keep order but break, election messages that don't.
+
+use super::disk::Tree;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
+use zookeeper_server::zab::{LeaderMessage, LearnerMessage, Notification};
+
+/// What travels on a learner's stream.
+pub(crate) enum Packet {
+    Learner(LearnerMessage),
+    /// With the tree behind a SNAP.
+    Leader(LeaderMessage, Option<Rc<Tree>>),
+    /// A learner's answer to a ping.
+    PingAnswer,
+    /// The other end has closed.
+    Fin,
+}
+
+/// One of the two ways of a stream.
+#[derive(Default)]
+pub(crate) struct Way {
+    /// When each packet arrives, and the packet.
+    pub(crate) packets: VecDeque<(u64, Packet)>,
+    last_arrival: u64,
+}
+
+impl Way {
+    /// Puts a packet behind all others; returns when it arrives.
+    pub(crate) fn push(&mut self, at: u64, packet: Packet) -> u64 {
+        self.last_arrival = self.last_arrival.max(at);
+        self.packets.push_back((self.last_arrival, packet));
+        self.last_arrival
+    }
+}
+
+/// A learner's stream to its leader.
+pub(crate) struct Stream {
+    pub(crate) learner: usize,
+    pub(crate) leader: usize,
+    pub(crate) learner_open: bool,
+    pub(crate) leader_open: bool,
+    /// Broken in the middle: nothing arrives any more.
+    pub(crate) broken: bool,
+    pub(crate) to_leader: Way,
+    pub(crate) to_learner: Way,
+}
+
+impl Stream {
+    /// Who sends that way, and who receives.
+    pub(crate) fn ends(&self, to_leader: bool) -> (usize, usize) {
+        if to_leader {
+            (self.learner, self.leader)
+        } else {
+            (self.leader, self.learner)
+        }
+    }
+
+    pub(crate) fn way(&mut self, to_leader: bool) -> &mut Way {
+        if to_leader {
+            &mut self.to_leader
+        } else {
+            &mut self.to_learner
+        }
+    }
+
+    pub(crate) fn is_open_at(&self, leader_end: bool) -> bool {
+        if leader_end {
+            self.leader_open
+        } else {
+            self.learner_open
+        }
+    }
+
+    pub(crate) fn close_at(&mut self, leader_end: bool) {
+        if leader_end {
+            self.leader_open = false;
+        } else {
+            self.learner_open = false;
+        }
+    }
+}
+
+/// Everything between members.
+#[derive(Default)]
+pub(crate) struct Network {
+    pub(crate) streams: BTreeMap<u64, Stream>,
+    /// Ways on which nothing arrives, from whom to whom.
+    blocked: BTreeSet<(usize, usize)>,
+    /// The newest election message from one to another that has not arrived.
+    pub(crate) outbox: BTreeMap<(usize, usize), Notification>,
+}
+
+impl Network {
+    pub(crate) fn is_blocked(&self, from: usize, to: usize) -> bool {
+        self.blocked.contains(&(from, to))
+    }
+
+    pub(crate) fn block(&mut self, from: usize, to: usize) {
+        self.blocked.insert((from, to));
+    }
+
+    pub(crate) fn heal(&mut self) {
+        self.blocked.clear();
+    }
+}
