@@ -33,13 +33,12 @@ impl Project {
             .to_path_buf();
         // A build directory shared by several clones may hold an xtask built in another one,
         // so the place that cargo reports at run time goes before the one compiled in.
-        let root = match env::var_os("CARGO_MANIFEST_DIR") {
-            Some(dir) => Path::new(&dir)
-                .parent()
-                .map(Path::to_path_buf)
-                .unwrap_or(root),
-            None => root,
-        };
+        // Under another crate's tests cargo reports that crate's place, which says nothing here.
+        let root = env::var_os("CARGO_MANIFEST_DIR")
+            .map(PathBuf::from)
+            .filter(|dir| dir.file_name().is_some_and(|name| name == "xtask"))
+            .and_then(|dir| dir.parent().map(Path::to_path_buf))
+            .unwrap_or(root);
         let target = match env::var_os("CARGO_TARGET_DIR") {
             Some(dir) => absolute(PathBuf::from(dir))?,
             None => root.join("target"),
