@@ -1,1 +1,318 @@
+//! One member at a time, message by message. Whole ensembles are in `tests/simulation`.
 
+use super::*;
+use bytes::Bytes;
+
+const ME: ServerId = ServerId(1);
+const LEADER: ServerId = ServerId(2);
+const OTHER: ServerId = ServerId(3);
+const CONN: LearnerConn = LearnerConn(7);
+
+struct Member {
+    zab: Zab,
+    now: NowMs,
+}
+
+fn entry(epoch: i64, counter: u32) -> Entry {
+    Entry {
+        zxid: Zxid::new(Epoch(epoch), counter),
+        payload: Bytes::from(format!("{epoch}-{counter}")),
+    }
+}
+
+fn proposal(epoch: i64, counter: u32) -> LeaderMessage {
+    let Entry { zxid, payload } = entry(epoch, counter);
+    LeaderMessage::Proposal { zxid, payload }
+}
+
+fn commit(epoch: i64, counter: u32) -> LeaderMessage {
+    let zxid = Zxid::new(Epoch(epoch), counter);
+    LeaderMessage::Commit { zxid }
+}
+
+fn new_leader(epoch: i64) -> LeaderMessage {
+    LeaderMessage::NewLeader {
+        zxid: Epoch(epoch).start(),
+        config_text: String::new(),
+    }
+}
+
+fn ack(zxid: Zxid) -> Output {
+    Output::ToLeader(LearnerMessage::Ack { zxid })
+}
+
+fn durable(current_epoch: i64, log: Vec<Entry>) -> Durable {
+    Durable {
+        accepted_epoch: Epoch(current_epoch),
+        current_epoch: Epoch(current_epoch),
+        last_logged: Some(log.last().map_or(Zxid::ZERO, |entry| entry.zxid)),
+        recent: log,
+    }
+}
+
+impl Member {
+    fn start(durable: Durable) -> (Self, Vec<Output>) {
+        let settings = Settings {
+            me: ME,
+            membership: Membership::new([ME, LEADER, OTHER], []),
+            config_text: String::new(),
+            tick_ms: 2000,
+            init_limit: 10,
+            sync_limit: 5,
+            recent_max: 500,
+        };
+        let now = NowMs(1000);
+        let mut out = Vec::new();
+        let zab = Zab::new(settings, durable, now, &mut out);
+        (Member { zab, now }, out)
+    }
+
+    fn step(&mut self, input: Input) -> Vec<Output> {
+        let mut out = Vec::new();
+        self.zab.step(self.now, input, &mut out);
+        out
+    }
+
+    fn hear(&mut self, message: LeaderMessage) -> Vec<Output> {
+        self.step(Input::FromLeader { message })
+    }
+
+    fn notify(&mut self, from: ServerId, state: PeerState, vote: Vote) -> Vec<Output> {
+        let config_text = String::new();
+        let notification = Notification {
+            state,
+            vote,
+            config_text,
+        };
+        self.step(Input::Notification { from, notification })
+    }
+
+    /// Joins `LEADER`, which proposes `epoch`; returns what it answered to the epoch.
+    fn join(&mut self, epoch: i64) -> Vec<Output> {
+        let vote = Vote {
+            leader: LEADER,
+            zxid: Zxid::ZERO,
+            peer_epoch: Epoch(epoch),
+            round: 9,
+        };
+        self.notify(OTHER, PeerState::Following, vote);
+        let out = self.notify(LEADER, PeerState::Leading, vote);
+        assert_eq!(out, [Output::ConnectToLeader { leader: LEADER }]);
+        self.step(Input::LeaderConnected);
+        self.hear(LeaderMessage::Info {
+            epoch: Epoch(epoch),
+        })
+    }
+
+    fn follow(epoch: i64, log: Vec<Entry>) -> Self {
+        let (mut member, _) = Member::start(durable(epoch - 1, log));
+        member.join(epoch);
+        let zxid = member.zab.history().end();
+        member.hear(LeaderMessage::Diff { zxid });
+        member
+    }
+
+    fn stands(&self) -> Standing {
+        self.zab.standing()
+    }
+}
+
+#[test]
+fn new_leader_is_acknowledged_only_when_the_log_is_durable_and_then_the_epoch() {
+    let mut member = Member::follow(2, vec![entry(1, 1)]);
+    member.hear(proposal(1, 2));
+    member.hear(proposal(1, 3));
+    member.hear(commit(1, 2));
+    assert_eq!(member.hear(new_leader(2)), []);
+    let first = Zxid::new(Epoch(1), 2);
+    assert_eq!(member.step(Input::Persisted { zxid: first }), []);
+    let all = Zxid::new(Epoch(1), 3);
+    assert_eq!(
+        member.step(Input::Persisted { zxid: all }),
+        [Output::WriteCurrentEpoch(Epoch(2)), ack(Epoch(2).start()),]
+    );
+}
+
+#[test]
+fn commits_between_new_leader_and_up_to_date_are_delivered_and_acknowledged() {
+    let mut member = Member::follow(2, vec![entry(1, 1)]);
+    member.hear(new_leader(2));
+    member.hear(proposal(2, 1));
+    assert_eq!(member.hear(commit(2, 1)), [Output::Deliver(entry(2, 1))]);
+    let zxid = Zxid::new(Epoch(2), 1);
+    assert_eq!(member.step(Input::Persisted { zxid }), []);
+    assert_eq!(
+        member.hear(LeaderMessage::UpToDate),
+        [ack(Epoch(2).start()), Output::Serve, ack(zxid)]
+    );
+}
+
+#[test]
+fn a_hole_in_the_proposals_ends_the_following() {
+    for (epoch, counter) in [(1, 3), (1, 1), (2, 2)] {
+        let mut member = Member::follow(2, vec![entry(1, 1)]);
+        let out = member.hear(proposal(epoch, counter));
+        assert!(
+            matches!(out[0], Output::Looking { .. }),
+            "{epoch} {counter}"
+        );
+        assert_eq!(member.stands(), Standing::Looking);
+    }
+}
+
+#[test]
+fn a_commit_of_another_proposal_ends_the_following() {
+    let mut member = Member::follow(2, vec![entry(1, 1)]);
+    member.hear(proposal(1, 2));
+    member.hear(proposal(1, 3));
+    assert!(matches!(
+        member.hear(commit(1, 3))[0],
+        Output::Looking { .. }
+    ));
+}
+
+#[test]
+fn proposals_that_a_snapshot_holds_already_are_passed_over() {
+    let (mut member, _) = Member::start(durable(1, vec![]));
+    member.join(2);
+    let zxid = Zxid::new(Epoch(2), 10);
+    member.hear(LeaderMessage::Snap { zxid });
+    assert_eq!(member.hear(proposal(2, 9)), []);
+    assert_eq!(member.hear(proposal(2, 10)), []);
+    assert_eq!(member.hear(commit(2, 9)), []);
+    assert_eq!(member.hear(proposal(2, 11)), [Output::Append(entry(2, 11))]);
+    assert_eq!(member.hear(commit(2, 10)), []);
+    assert_eq!(member.hear(commit(2, 11)), [Output::Deliver(entry(2, 11))]);
+}
+
+#[test]
+fn a_cut_before_the_known_log_asks_the_same_leader_for_its_tree() {
+    let mut past = durable(1, vec![]);
+    past.last_logged = Some(Zxid::new(Epoch(1), 9));
+    let (mut member, _) = Member::start(past);
+    let answer = member.join(2);
+    let honest = LearnerMessage::AckEpoch {
+        last_logged: Some(Zxid::new(Epoch(1), 9)),
+        current_epoch: Some(Epoch(1)),
+    };
+    assert_eq!(answer.last(), Some(&Output::ToLeader(honest)));
+    let zxid = Zxid::new(Epoch(1), 5);
+    let out = member.hear(LeaderMessage::Trunc { zxid });
+    assert_eq!(out, [Output::ConnectToLeader { leader: LEADER }]);
+    member.step(Input::LeaderConnected);
+    let empty = LearnerMessage::AckEpoch {
+        last_logged: None,
+        current_epoch: None,
+    };
+    let epoch = Epoch(2);
+    assert_eq!(
+        member.hear(LeaderMessage::Info { epoch }),
+        [Output::ToLeader(empty)]
+    );
+}
+
+#[test]
+fn a_log_ahead_of_the_epoch_file_vouches_for_its_epoch() {
+    let mut past = durable(1, vec![entry(1, 1), entry(3, 1)]);
+    past.accepted_epoch = Epoch(4);
+    let (member, out) = Member::start(past);
+    assert_eq!(out[0], Output::WriteCurrentEpoch(Epoch(3)));
+    assert_eq!(member.zab.current_epoch(), Epoch(3));
+    assert!(out.iter().any(|output| matches!(output,
+        Output::Notify { notification, .. } if notification.vote.peer_epoch == Epoch(3))));
+}
+
+#[test]
+fn an_empty_disk_is_not_made_leader_by_those_that_followed_its_old_self() {
+    let mut past = durable(0, vec![]);
+    past.last_logged = None;
+    let (mut member, _) = Member::start(past);
+    let vote = Vote {
+        leader: ME,
+        zxid: Zxid::ZERO,
+        peer_epoch: Epoch(0),
+        round: 1,
+    };
+    member.notify(LEADER, PeerState::Following, vote);
+    member.notify(OTHER, PeerState::Following, vote);
+    assert_eq!(member.stands(), Standing::Looking);
+}
+
+/// A leader with one follower that is synchronised.
+fn leading() -> Member {
+    let (mut member, _) = Member::start(durable(1, vec![entry(1, 1)]));
+    let vote = Vote {
+        leader: ME,
+        zxid: Zxid::new(Epoch(1), 1),
+        peer_epoch: Epoch(1),
+        round: 1,
+    };
+    member.notify(OTHER, PeerState::Looking, vote);
+    member.notify(LEADER, PeerState::Looking, vote);
+    assert_eq!(member.stands(), Standing::Leading { serving: false });
+    member.learn(LearnerMessage::Info {
+        id: OTHER,
+        role: Role::Participant,
+        accepted_epoch: Epoch(1),
+        config_version: 0,
+    });
+    member.learn(LearnerMessage::AckEpoch {
+        last_logged: Some(Zxid::new(Epoch(1), 1)),
+        current_epoch: Some(Epoch(1)),
+    });
+    let zxid = Epoch(2).start();
+    member.learn(LearnerMessage::Ack { zxid });
+    assert_eq!(member.stands(), Standing::Leading { serving: true });
+    member
+}
+
+impl Member {
+    fn learn(&mut self, message: LearnerMessage) -> Vec<Output> {
+        self.step(Input::FromLearner {
+            conn: CONN,
+            message,
+        })
+    }
+}
+
+#[test]
+fn a_leader_commits_what_a_quorum_has_made_durable_and_not_before() {
+    let mut member = leading();
+    member.step(Input::Propose { entry: entry(2, 1) });
+    let zxid = Zxid::new(Epoch(2), 1);
+    assert_eq!(member.step(Input::Persisted { zxid }), []);
+    let out = member.learn(LearnerMessage::Ack { zxid });
+    assert!(out.contains(&Output::Deliver(entry(2, 1))));
+}
+
+#[test]
+fn an_acknowledgement_of_what_nobody_proposed_closes_the_connection() {
+    let mut member = leading();
+    let zxid = Zxid::new(Epoch(2), 1);
+    let out = member.learn(LearnerMessage::Ack { zxid });
+    assert!(matches!(out[..], [Output::CloseLearner { conn: CONN, .. }]));
+}
+
+#[test]
+fn a_leader_whose_counter_is_used_up_steps_down_once_all_is_committed() {
+    let mut member = leading();
+    let Phase::Leading(leader) = &mut member.zab.phase else {
+        panic!("it leads");
+    };
+    leader.pretend_proposed(Zxid::new(Epoch(2), u32::MAX - 1));
+    let last = Entry {
+        zxid: member.zab.next_zxid().expect("one is left"),
+        payload: Bytes::new(),
+    };
+    let zxid = last.zxid;
+    member.step(Input::Propose { entry: last });
+    assert_eq!(member.zab.next_zxid(), None);
+    assert_eq!(member.stands(), Standing::Leading { serving: true });
+    member.step(Input::Persisted { zxid });
+    let out = member.learn(LearnerMessage::Ack { zxid });
+    assert!(
+        out.iter()
+            .any(|output| matches!(output, Output::Deliver(_)))
+    );
+    assert_eq!(member.stands(), Standing::Looking);
+}
