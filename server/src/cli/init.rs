@@ -5,7 +5,8 @@ use super::{FAILED, USAGE, fail};
 use crate::config::{IdNeed, read_config};
 use crate::ids::ServerId;
 use crate::storage::{
-    Directories, StorageError, is_empty_disk, write_cluster_id, write_initialize_marker, write_myid,
+    Directories, StorageError, is_empty_disk, remove_initialize_marker, write_cluster_id,
+    write_initialize_marker, write_myid,
 };
 use clap::Args;
 use std::fs;
@@ -79,6 +80,9 @@ impl Init {
             let empty = is_empty_disk(data, log)?;
             if bootstrap && empty {
                 write_initialize_marker(data, log)?;
+            } else {
+                // A marker of an earlier attempt must not outlive the ensemble's making.
+                remove_initialize_marker(data, log)?;
             }
             let may_vote = match (empty, bootstrap) {
                 (true, true) => "empty, may bootstrap",

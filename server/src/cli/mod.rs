@@ -1,8 +1,12 @@
 //! The command line: one file for each command.
 
+mod disk;
 mod init;
 mod logging;
+mod purge;
 mod run;
+mod snapshot;
+mod txnlog;
 
 use clap::{Parser, Subcommand};
 use std::fmt::Display;
@@ -27,6 +31,14 @@ enum Command {
     Run(run::Run),
     /// Prepare a member's disk: directories, myid, the cluster's id, the marker to bootstrap.
     Init(init::Init),
+    /// Delete old snapshots, and the transaction logs that none of the kept ones needs.
+    Purge(purge::Purge),
+    /// Look into snapshots.
+    #[command(subcommand)]
+    Snapshot(snapshot::Snapshot),
+    /// Look into the transaction log.
+    #[command(subcommand)]
+    Txnlog(txnlog::TxnLog),
 }
 
 /// Runs the command line of this process.
@@ -36,6 +48,9 @@ pub fn main() -> ExitCode {
     match command {
         Command::Run(run) => run.execute(),
         Command::Init(init) => init.execute(),
+        Command::Purge(purge) => purge.execute(),
+        Command::Snapshot(snapshot) => snapshot.execute(),
+        Command::Txnlog(txnlog) => txnlog.execute(),
     }
 }
 

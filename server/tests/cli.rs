@@ -1,0 +1,273 @@
+//! The commands of `zookeeper-server` as a person or a pod's init container runs them.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn server(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_zookeeper-server"))
+        .args(args)
+        .output()
+        .expect("the binary was built for this test")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn golden(name: &str) -> String {
+    format!(
+        "{}/tests/golden/java-3.9.5/{name}",
+        env!("CARGO_MANIFEST_DIR")
+    )
+}
+
+/// A directory with a zoo.cfg; both paths as text.
+fn member(extra: &str) -> (tempfile::TempDir, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let cfg = dir.path().join("zoo.cfg");
+    let text = format!(
+        "dataDir={0}/data\ndataLogDir={0}/log\nclientPort=2181\n{extra}",
+        dir.path().display()
+    );
+    fs::write(&cfg, text).unwrap();
+    (dir, cfg.display().to_string())
+}
+
+#[test]
+fn the_version_is_apaches_with_ours_behind_it() {
+    let output = server(&["--version"]);
+    assert!(
+        stdout(&output).starts_with("zookeeper-server 3.9.5-"),
+        "{output:?}"
+    );
+}
+
+#[test]
+fn a_bad_configuration_is_one_line_and_exit_code_2() {
+    let (dir, cfg) = member("tickTime=soon\n");
+    let output = server(&["run", &cfg]);
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(
+        stderr(&output),
+        format!(
+            "zookeeper-server: {cfg}:4: tickTime: `soon` must be a whole number from 1 to 3600000\n"
+        )
+    );
+    let output = server(&["run", &format!("{}/none.cfg", dir.path().display())]);
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(stderr(&output).lines().count(), 1);
+    assert_eq!(server(&["walk"]).status.code(), Some(2));
+}
+
+#[test]
+fn init_prepares_a_disk_once_and_refuses_another_members() {
+    let (dir, cfg) = member("");
+    let data = dir.path().join("data");
+    let init = |args: &[&str]| {
+        let all = [&["init", cfg.as_str()][..], args].concat();
+        server(&all)
+    };
+    let output = init(&["--id", "3", "--cluster-id", "c-1", "--bootstrap", "true"]);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(fs::read_to_string(data.join("myid")).unwrap(), "3\n");
+    assert_eq!(
+        fs::read_to_string(data.join("cluster-id")).unwrap(),
+        "c-1\n"
+    );
+    assert!(data.join("version-2").is_dir() && dir.path().join("log/version-2").is_dir());
+    // Where Java's script writes the marker, and where Java's server looks for it.
+    assert!(data.join("initialize").exists() && dir.path().join("log/initialize").exists());
+
+    // Run again by a pod that joins later, the marker is gone and all else as it was.
+    assert!(init(&["--id", "3", "--cluster-id", "c-1"]).status.success());
+    assert!(!data.join("initialize").exists() && !dir.path().join("log/initialize").exists());
+
+    let other = init(&["--id", "4"]);
+    assert_eq!(other.status.code(), Some(1));
+    assert!(
+        stderr(&other).contains("says 3, not 4"),
+        "{}",
+        stderr(&other)
+    );
+    let other = init(&["--id", "3", "--cluster-id", "c-2"]);
+    assert_eq!(other.status.code(), Some(1));
+    assert!(
+        stderr(&other).contains("says c-1, not c-2"),
+        "{}",
+        stderr(&other)
+    );
+}
+
+#[test]
+fn init_marks_no_disk_that_holds_data() {
+    let (dir, cfg) = member("");
+    let version = dir.path().join("data/version-2");
+    fs::create_dir_all(&version).unwrap();
+    fs::copy(golden("version-2/snapshot.0"), version.join("snapshot.0")).unwrap();
+    let output = server(&["init", &cfg, "--id", "1", "--bootstrap", "true"]);
+    assert!(output.status.success(), "{output:?}");
+    assert!(!dir.path().join("data/initialize").exists());
+}
+
+#[test]
+fn the_bootstrap_file_says_true_false_or_is_missing() {
+    let (dir, cfg) = member("");
+    let file = dir.path().join("bootstrap").display().to_string();
+    let marker = dir.path().join("data/initialize");
+    let init = || server(&["init", &cfg, "--id", "1", "--bootstrap-file", &file]);
+    assert!(init().status.success());
+    assert!(!marker.exists());
+    fs::write(&file, "true\n").unwrap();
+    assert!(init().status.success());
+    assert!(marker.exists());
+    fs::write(&file, "perhaps").unwrap();
+    assert_eq!(init().status.code(), Some(1));
+}
+
+#[test]
+fn verify_tells_whole_snapshots_from_damaged_ones() {
+    let output = server(&["snapshot", "verify", &golden("")]);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(stdout(&output).lines().count(), 4);
+    assert!(
+        stdout(&output)
+            .lines()
+            .all(|line| line.contains(": whole, zxid "))
+    );
+
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("snapshot.17");
+    let mut bytes = fs::read(golden("version-2/snapshot.17")).unwrap();
+    bytes[900] ^= 4;
+    fs::write(&file, bytes).unwrap();
+    let output = server(&["snapshot", "verify", &file.display().to_string()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stdout(&output).contains(": damaged: "), "{output:?}");
+}
+
+#[test]
+fn a_snapshot_is_dumped_as_text_and_as_json_lines() {
+    let file = golden("version-2/snapshot.17.snappy");
+    let text = stdout(&server(&["snapshot", "dump", "--data", &file]));
+    assert!(
+        text.starts_with("zxid 0x17, 17 nodes\nsession 0x100002e5c280000 timeout 30000 ms\n/\n"),
+        "{text}"
+    );
+    assert!(text.contains("\n/ünïcödé\n"), "{text}");
+    assert!(text.contains("\n  data count=100,bytes=-1\n"), "{text}");
+    let json = stdout(&server(&["snapshot", "dump", "-o", "json", &file]));
+    let lines: Vec<serde_json::Value> = json
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 1 + 17);
+    let plain = lines.iter().find(|line| line["path"] == "/plain").unwrap();
+    assert_eq!(
+        (&plain["version"], &plain["mzxid"]),
+        (&1.into(), &"0xb".into())
+    );
+}
+
+#[test]
+fn a_log_is_dumped_and_verified() {
+    let log = golden("version-2/log.1");
+    let text = stdout(&server(&["txnlog", "dump", &log]));
+    assert_eq!(text.lines().count(), 23);
+    assert!(
+        text.lines()
+            .next()
+            .unwrap()
+            .ends_with("createSession timeout 30000 ms"),
+        "{text}"
+    );
+    assert!(
+        text.contains(" multi [create /m; setData /m; check /m]\n"),
+        "{text}"
+    );
+    assert!(text.contains(" error -110\n"), "{text}");
+    let json = stdout(&server(&[
+        "txnlog", "dump", "-o", "json", "--from", "0x17", &log,
+    ]));
+    let line: serde_json::Value = serde_json::from_str(json.trim()).unwrap();
+    assert_eq!(line["zxid"], "0x17");
+    assert_eq!(line["path"], "/zookeeper/quota/plain/zookeeper_stats");
+
+    let output = server(&["txnlog", "verify", &golden("")]);
+    assert!(output.status.success(), "{output:?}");
+    assert!(
+        stdout(&output).ends_with("23 transactions, 0x1 to 0x17\n"),
+        "{output:?}"
+    );
+    let dir = tempfile::tempdir().unwrap();
+    let mut bytes = fs::read(&log).unwrap();
+    bytes[200] ^= 1;
+    fs::write(dir.path().join("log.1"), bytes).unwrap();
+    let output = server(&[
+        "txnlog",
+        "verify",
+        "-o",
+        "json",
+        &dir.path().display().to_string(),
+    ]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stdout(&output).contains(r#""whole":false"#), "{output:?}");
+}
+
+#[test]
+fn purge_deletes_what_no_kept_snapshot_needs() {
+    let (dir, cfg) = member("");
+    let (data, log) = (
+        dir.path().join("data/version-2"),
+        dir.path().join("log/version-2"),
+    );
+    fs::create_dir_all(&data).unwrap();
+    fs::create_dir_all(&log).unwrap();
+    for zxid in ["0", "4", "9", "17"] {
+        fs::copy(
+            golden("version-2/snapshot.17"),
+            data.join(format!("snapshot.{zxid}")),
+        )
+        .unwrap();
+    }
+    for zxid in ["1", "5", "a"] {
+        fs::copy(golden("version-2/log.1"), log.join(format!("log.{zxid}"))).unwrap();
+    }
+    let output = server(&["purge", "-n", "2", &cfg]);
+    assert_eq!(
+        output.status.code(),
+        Some(2),
+        "fewer than 3 are refused, as in Java"
+    );
+    let output = server(&["purge", &cfg]);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(
+        stdout(&output),
+        format!("deleted {}\n", data.join("snapshot.0").display())
+    );
+    fs::copy(golden("version-2/snapshot.17"), data.join("snapshot.18")).unwrap();
+    let output = server(&[
+        "purge",
+        "--data-dir",
+        &parent(&data),
+        "--data-log-dir",
+        &parent(&log),
+    ]);
+    assert_eq!(
+        stdout(&output),
+        format!(
+            "deleted {}\ndeleted {}\n",
+            data.join("snapshot.4").display(),
+            log.join("log.1").display()
+        )
+    );
+    assert_eq!(stdout(&server(&["purge", &cfg])), "nothing to delete\n");
+}
+
+fn parent(path: &Path) -> String {
+    path.parent().unwrap().display().to_string()
+}
