@@ -191,7 +191,7 @@ impl Election {
             });
             return;
         }
-        let mut vote = notification.vote;
+        let vote = notification.vote;
         match notification.state {
             PeerState::Looking => {
                 let lags = vote.round < self.round;
@@ -235,7 +235,6 @@ impl Election {
                 self.settled.insert(from, (vote, state));
                 if self.joins(core, &self.settled, &vote) {
                     self.round = vote.round;
-                    vote.round = self.round;
                     self.join(vote);
                 }
             }

@@ -38,7 +38,7 @@ impl Tally {
     }
 }
 
-const FAULTS: [&str; 15] = [
+const FAULTS: [&str; 16] = [
     "crash",
     "crash of the leader",
     "crash of all",
@@ -50,6 +50,7 @@ const FAULTS: [&str; 15] = [
     "one-way cut",
     "heal",
     "broken stream",
+    "skipped proposal",
     "handover",
     "slow disk",
     "stuck disk",
@@ -237,6 +238,11 @@ impl Run {
                 }
                 let stream = streams[world.random.below(streams.len())];
                 world.break_stream(stream);
+            }
+            "skipped proposal" => {
+                // No network does this, but leaders have: the learner must see the hole.
+                let skipped = world.network.skip_proposal();
+                return Ok(skipped);
             }
             "handover" => {
                 let who = world.leader().unwrap_or(who);

@@ -6,11 +6,13 @@
 
 mod checks;
 mod disk;
+mod engine;
 mod faults;
 mod member;
 mod network;
 mod random;
 mod scenarios;
+mod streams;
 mod world;
 
 use faults::Tally;

@@ -99,6 +99,18 @@ impl Network {
         self.blocked.insert((from, to));
     }
 
+    /// Takes a proposal out of a stream, where one is in flight.
+    pub(crate) fn skip_proposal(&mut self) -> bool {
+        let is_proposal = |packet: &(u64, Packet)| {
+            matches!(packet.1, Packet::Leader(LeaderMessage::Proposal { .. }, _))
+        };
+        self.streams.values_mut().any(|stream| {
+            let packets = &mut stream.to_learner.packets;
+            let found = packets.iter().position(is_proposal);
+            found.is_some_and(|index| packets.remove(index).is_some())
+        })
+    }
+
     pub(crate) fn heal(&mut self) {
         self.blocked.clear();
     }

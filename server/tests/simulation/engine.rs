@@ -1,0 +1,378 @@
+//! A member's engine: it starts and dies, its inputs are stepped one by one and its outputs carried
+//! out strictly in order, as the real engine does.
+
+use super::checks::Fault;
+use super::disk::Tree;
+use super::member::Clock;
+use super::network::Packet;
+use super::world::{Event, World, place, server_id, trace};
+use std::rc::Rc;
+use zookeeper_server::ids::Zxid;
+use zookeeper_server::zab::{
+    Entry, Input, LeaderMessage, LearnerMessage, Membership, Output, Settings, Standing, Zab,
+};
+
+impl World {
+    pub(crate) fn start_sync(&mut self, who: usize) {
+        let member = &mut self.members[who];
+        if self.stuck_disks.contains(&who) || !member.disk.start_sync() {
+            return;
+        }
+        let (life, generation) = (member.life, member.disk.generation);
+        let (low, high) = member.fsync_ms;
+        let at = self.now + self.random.between(low, high);
+        self.at(
+            at,
+            Event::Synced {
+                who,
+                life,
+                generation,
+            },
+        );
+    }
+
+    pub(crate) fn synced(&mut self, who: usize, life: u64, generation: u64) {
+        let member = &mut self.members[who];
+        if member.life != life || member.disk.generation != generation {
+            return;
+        }
+        if let Some(zxid) = member.disk.finish_sync() {
+            // The word of it takes its way through the engine's queues.
+            let at = self.now + self.random.between(0, 2);
+            self.at(
+                at,
+                Event::Persisted {
+                    who,
+                    life,
+                    generation,
+                    zxid,
+                },
+            );
+        }
+        self.start_sync(who);
+    }
+
+    /// A disk that was stuck goes on.
+    pub(crate) fn free_disk(&mut self, who: usize) {
+        self.stuck_disks.remove(&who);
+        self.start_sync(who);
+    }
+
+    pub(crate) fn settings(&self, who: usize) -> Settings {
+        let voters = (0..self.config.voters).map(server_id);
+        let observers = (self.config.voters..self.members.len()).map(server_id);
+        Settings {
+            me: server_id(who),
+            membership: Membership::new(voters, observers),
+            config_text: String::new(),
+            tick_ms: self.config.tick_ms,
+            init_limit: self.config.init_limit,
+            sync_limit: self.config.sync_limit,
+            recent_max: self.config.recent_max,
+        }
+    }
+
+    pub(crate) fn start(&mut self, who: usize) -> Result<(), Fault> {
+        if self.members[who].is_up() {
+            return Ok(());
+        }
+        trace!(self, "{who} starts");
+        let settings = self.settings(who);
+        let now = self.now;
+        let local = self.random.between(0, 5000);
+        let member = &mut self.members[who];
+        let (durable, tree) = member.disk.recover(settings.recent_max);
+        member.life += 1;
+        member.clock = Clock::new(0);
+        member.clock.jump(now, local, 1000);
+        member.tree = tree;
+        member.tree_end = member.disk.end();
+        member.wake_at = None;
+        member.leave_role();
+        let mut out = std::mem::take(&mut self.out);
+        let zab = Zab::new(settings, durable, member.clock.local(now), &mut out);
+        self.members[who].zab = Some(zab);
+        self.carry_out(who, &mut out)?;
+        self.out = out;
+        self.after_step(who)
+    }
+
+    pub(crate) fn start_all(&mut self) -> Result<(), Fault> {
+        (0..self.members.len()).try_for_each(|who| self.start(who))
+    }
+
+    pub(crate) fn start_later(&mut self, who: usize, ms: u64) {
+        let life = self.members[who].life;
+        let at = self.now + ms;
+        self.at(at, Event::Start { who, life });
+    }
+
+    /// The process dies. A silent death is the whole machine's: nobody is told.
+    pub(crate) fn crash(&mut self, who: usize, silent: bool) {
+        if !self.members[who].is_up() {
+            return;
+        }
+        trace!(self, "{who} dies (silently: {silent})");
+        let member = &mut self.members[who];
+        member.zab = None;
+        member.life += 1;
+        member.paused_until = 0;
+        member.disk.crash(&mut self.random);
+        member.leave_role();
+        self.network.outbox.retain(|(from, _), _| *from != who);
+        self.close_streams(who, silent);
+    }
+
+    pub(crate) fn close_streams(&mut self, who: usize, silent: bool) {
+        let ends = self
+            .network
+            .streams
+            .iter()
+            .flat_map(|(id, stream)| {
+                let leads = (stream.leader == who).then_some((*id, true));
+                let learns = (stream.learner == who).then_some((*id, false));
+                leads.into_iter().chain(learns)
+            })
+            .collect::<Vec<_>>();
+        for (id, leader_end) in ends {
+            if silent {
+                if let Some(stream) = self.network.streams.get_mut(&id) {
+                    stream.close_at(leader_end);
+                    stream.way(!leader_end).packets.clear();
+                }
+            } else {
+                self.close_end(id, leader_end);
+            }
+        }
+    }
+
+    /// A member's clock jumps forward and goes on at another speed.
+    pub(crate) fn jump_clock(&mut self, who: usize, ms: u64, rate: u64) {
+        let now = self.now;
+        self.members[who].clock.jump(now, ms, rate);
+        self.members[who].wake_at = None;
+        self.schedule_wake(who);
+    }
+
+    pub(crate) fn input(&mut self, who: usize, input: Input) -> Result<(), Fault> {
+        let now = self.now;
+        let member = &mut self.members[who];
+        let Some(zab) = &mut member.zab else {
+            return Ok(());
+        };
+        self.steps += 1;
+        trace!(self, "{who} <- {input:?}");
+        let mut out = std::mem::take(&mut self.out);
+        zab.step(member.clock.local(now), input, &mut out);
+        let carried = self.carry_out(who, &mut out);
+        self.out = out;
+        carried?;
+        self.after_step(who)
+    }
+
+    pub(crate) fn after_step(&mut self, who: usize) -> Result<(), Fault> {
+        let member = &self.members[who];
+        let Some(zab) = &member.zab else {
+            return Ok(());
+        };
+        zab.invariants()?;
+        let (end, committed) = (zab.history().end(), zab.history().committed());
+        if end != member.disk.end() || committed != member.tree_end {
+            return Err(format!(
+                "member {who} believes its log ends at {end} and its tree at {committed}, \
+                 but they end at {} and {}",
+                member.disk.end(),
+                member.tree_end
+            ));
+        }
+        if zab.history().durable() > member.disk.synced_end() {
+            return Err(format!(
+                "member {who} takes {} for durable, but its disk has synced {}",
+                zab.history().durable(),
+                member.disk.synced_end()
+            ));
+        }
+        self.schedule_wake(who);
+        Ok(())
+    }
+
+    pub(crate) fn schedule_wake(&mut self, who: usize) {
+        let now = self.now;
+        let member = &mut self.members[who];
+        let Some(zab) = &member.zab else { return };
+        let at = member.clock.global(zab.next_deadline()).max(now + 1);
+        if member.wake_at != Some(at) {
+            member.wake_at = Some(at);
+            self.at(at, Event::Wake { who, at });
+        }
+    }
+
+    pub(crate) fn carry_out(&mut self, who: usize, out: &mut Vec<Output>) -> Result<(), Fault> {
+        for output in out.drain(..) {
+            trace!(self, "{who} -> {output:?}");
+            self.one_output(who, output)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn one_output(&mut self, who: usize, output: Output) -> Result<(), Fault> {
+        match output {
+            Output::Notify { to, notification } => self.send_notification(who, to, notification),
+            Output::Looking { .. } => {
+                self.members[who].leave_role();
+                self.close_streams(who, false);
+            }
+            Output::Lead => self.members[who].listening = true,
+            Output::ConnectToLeader { leader } => {
+                self.members[who].acked_newleader = false;
+                self.members[who].dial += 1;
+                if let Some(old) = self.members[who].leader_stream.take() {
+                    self.close_end(old, false);
+                }
+                let (dial, leader) = (self.members[who].dial, place(leader));
+                let at = self.now + self.delay();
+                let until = self.now + self.config.dial_ms;
+                self.at(
+                    at,
+                    Event::Dial {
+                        who,
+                        dial,
+                        leader,
+                        until,
+                    },
+                );
+            }
+            Output::ToLeader(message) => {
+                self.check_ack(who, &message)?;
+                if let Some(stream) = self.members[who].leader_stream {
+                    self.push(stream, true, Packet::Learner(message));
+                }
+            }
+            Output::AnswerPing => {
+                if let Some(stream) = self.members[who].leader_stream {
+                    self.push(stream, true, Packet::PingAnswer);
+                }
+            }
+            Output::ToLearner { conn, message } => {
+                self.push(conn.0, false, Packet::Leader(message, None));
+            }
+            Output::SnapshotToLearner { conn, zxid } => {
+                self.snapshots += 1;
+                let member = &self.members[who];
+                if member.tree_end != zxid {
+                    return Err(format!(
+                        "member {who} sends its tree at {} as {zxid}",
+                        member.tree_end
+                    ));
+                }
+                let tree = Rc::new(member.tree.clone());
+                let message = LeaderMessage::Snap { zxid };
+                self.push(conn.0, false, Packet::Leader(message, Some(tree)));
+            }
+            Output::CloseLearner { conn, .. } => self.close_end(conn.0, true),
+            Output::WriteAcceptedEpoch(epoch) => {
+                let disk = &mut self.members[who].disk;
+                if epoch < disk.accepted_epoch {
+                    return Err(format!("member {who} takes its accepted epoch back"));
+                }
+                disk.accepted_epoch = epoch;
+            }
+            Output::WriteCurrentEpoch(epoch) => {
+                let disk = &mut self.members[who].disk;
+                if epoch < disk.current_epoch || epoch > disk.accepted_epoch {
+                    return Err(format!("member {who} enters {epoch} out of turn"));
+                }
+                if disk.synced_end() != disk.end() {
+                    return Err(format!(
+                        "member {who} enters {epoch} before its log is synced"
+                    ));
+                }
+                disk.current_epoch = epoch;
+            }
+            Output::Append(entry) => {
+                self.members[who].disk.append(entry)?;
+                self.start_sync(who);
+            }
+            Output::Truncate { to, reload } => self.truncate(who, to, reload)?,
+            Output::InstallSnapshot { zxid } => {
+                let member = &mut self.members[who];
+                let tree = member
+                    .incoming
+                    .take()
+                    .ok_or_else(|| format!("member {who} installs a snapshot that never came"))?;
+                member.tree = Tree::clone(&tree);
+                member.tree_end = zxid;
+                member.disk.install(zxid, tree);
+            }
+            Output::Deliver(entry) => self.deliver(who, entry)?,
+            Output::Serve => self.serve(who)?,
+        }
+        Ok(())
+    }
+
+    pub(crate) fn truncate(&mut self, who: usize, to: Zxid, reload: bool) -> Result<(), Fault> {
+        self.truncations += 1;
+        let member = &mut self.members[who];
+        member.disk.truncate(to)?;
+        if reload {
+            member.tree = member.disk.tree();
+            member.tree_end = member.disk.end();
+        }
+        Ok(())
+    }
+
+    pub(crate) fn deliver(&mut self, who: usize, entry: Entry) -> Result<(), Fault> {
+        let member = &mut self.members[who];
+        self.checks.delivered(&member.tree, &entry)?;
+        let zxid = entry.zxid;
+        member.tree.push(entry);
+        member.tree_end = zxid;
+        if member.serving {
+            self.checks
+                .shows(who, &member.tree, member.tree.len() - 1)?;
+        }
+        if member.leads == Some(zxid.epoch()) {
+            self.checks.acknowledged(zxid)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn serve(&mut self, who: usize) -> Result<(), Fault> {
+        let member = &mut self.members[who];
+        member.serving = true;
+        self.checks.shows(who, &member.tree, 0)?;
+        let zab = member.zab.as_ref().expect("it has just spoken");
+        if let Standing::Leading { .. } = zab.standing() {
+            let epoch = zab.current_epoch();
+            member.leads = Some(epoch);
+            self.elections += 1;
+            self.led_at = self.now;
+            self.checks.leads(who, epoch, &member.tree)?;
+        }
+        Ok(())
+    }
+
+    /// A learner acknowledges only what its disk has synced.
+    pub(crate) fn check_ack(&mut self, who: usize, message: &LearnerMessage) -> Result<(), Fault> {
+        let LearnerMessage::Ack { zxid } = message else {
+            return Ok(());
+        };
+        let member = &mut self.members[who];
+        let epoch_begins = zxid.counter() == 0;
+        let durable = if epoch_begins && !member.acked_newleader {
+            member.acked_newleader = true;
+            member.disk.synced_end() == member.disk.end()
+        } else {
+            epoch_begins || *zxid <= member.disk.synced_end()
+        };
+        if !durable || (epoch_begins && member.disk.current_epoch != zxid.epoch()) {
+            return Err(format!(
+                "member {who} acknowledges {zxid} with {} of {} synced in epoch {}",
+                member.disk.synced_end(),
+                member.disk.end(),
+                member.disk.current_epoch
+            ));
+        }
+        Ok(())
+    }
+}
