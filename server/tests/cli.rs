@@ -1,5 +1,8 @@
 //! The commands of `zookeeper-server` as a person or a pod's init container runs them.
 
+// A helper of a test fails as the test itself does.
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};

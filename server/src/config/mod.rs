@@ -7,6 +7,7 @@ mod ensemble;
 mod error;
 mod foreign;
 mod properties;
+mod sections;
 mod settings;
 mod source;
 

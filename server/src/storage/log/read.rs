@@ -172,7 +172,8 @@ impl LogReader {
             // record was never whole: had it been committed, the new leader would have sent it again.
             let follows = self.last.is_some() && next == last.next();
             let new_epoch = next.epoch() > last.epoch() && next.counter() == 1;
-            if !follows && !(new_epoch && !format::has_end_mark(&rest)) {
+            let never_whole = new_epoch && !format::has_end_mark(&rest);
+            if !(follows || never_whole) {
                 return Err(StorageError::LogDamaged {
                     path: file.path,
                     offset,
