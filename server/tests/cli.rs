@@ -1,6 +1,6 @@
 //! The commands of `zookeeper-server` as a person or a pod's init container runs them.
 
-// A helper of a test fails as the test itself does.
+// What a test calls fails as the test itself does.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;

@@ -5,7 +5,7 @@
 //! node, a refused create, two multis, two sessions), the same snapshot packed in all three ways,
 //! and what the Java client saw of it.
 
-// A helper of a test fails as the test itself does.
+// What a test calls fails as the test itself does.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;

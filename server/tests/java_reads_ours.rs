@@ -1,7 +1,7 @@
 //! Files that we write, read by Apache's own tools. Needs a Java machine on the path and Apache
 //! ZooKeeper 3.9.5 with its dependencies in `ZOOKEEPER_CLASSPATH`; run with `--ignored`.
 
-// A helper of a test fails as the test itself does.
+// What a test calls fails as the test itself does.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
