@@ -412,6 +412,7 @@ fn voting_view(service: &Service) -> Map<String, Value> {
 }
 
 fn zabstate(service: &Service) -> Map<String, Value> {
+    let last_zxid = service.database.read().last_processed().to_string();
     let status = service.status.read();
     let state = match status.state {
         MemberState::Leading => "LEADING",
@@ -424,6 +425,6 @@ fn zabstate(service: &Service) -> Map<String, Value> {
     object(json!({
         "zabstate": state,
         "voting": status.role == Role::Participant,
-        "last_zxid": service.database.read().last_processed().to_string(),
+        "last_zxid": last_zxid,
     }))
 }

@@ -104,6 +104,7 @@ impl Service {
                 return;
             }
             state.phase = Phase::Opening;
+            state.info.received += 1;
             state.session = session;
             state.timeout_ms = timeout_ms;
             state.says_read_only = request.read_only.is_some();

@@ -405,9 +405,12 @@ impl Batch<'_> {
 
     /// Source: `ZooKeeperServer.java` processPacket. The reply does not wait for earlier requests.
     fn authenticate(&mut self, xid: Xid, op: OpCode, body: &[u8]) {
+        if op == OpCode::SASL {
+            self.sasl(xid, body);
+            return;
+        }
         let state = &mut *self.state;
         let ids = match AuthPacket::read(&mut Reader::new(body)) {
-            _ if op == OpCode::SASL => None,
             Ok(packet) => {
                 let ip = self.connection.peer.ip();
                 let super_digest = self.service.settings.super_digest.as_deref();
@@ -433,6 +436,20 @@ impl Batch<'_> {
         }
         state.auth = all.into();
         write_bare_reply(&mut state.out, xid, Zxid::ZERO, ErrorCode::OK);
+    }
+
+    /// Without a SASL server, Java answers every token with none and goes on.
+    /// Source: `ZooKeeperServer.java` processSasl.
+    fn sasl(&mut self, xid: Xid, body: &[u8]) {
+        let state = &mut *self.state;
+        if Reader::new(body).buffer_or_null().is_err() {
+            state.close(CloseReason::BadPacket);
+            return;
+        }
+        let frame = Frame::reply(&mut state.out, xid, Zxid::ZERO, ErrorCode::OK);
+        state.out.buffer_or_null(None);
+        frame.end(&mut state.out);
+        state.out_packets += 1;
     }
 
     fn finish(self) {

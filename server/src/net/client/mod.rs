@@ -1,8 +1,6 @@
 //! Clients' sockets. Source: `NIOServerCnxnFactory.java`, `NIOServerCnxn.java`.
 
 mod task;
-#[cfg(test)]
-mod tests;
 
 use crate::service::Service;
 use socket2::{Domain, Protocol, Socket, Type};
