@@ -10,6 +10,7 @@
 //! ```
 
 mod alone;
+mod autopurge;
 mod engine;
 mod log_thread;
 mod requests;

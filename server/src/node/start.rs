@@ -1,6 +1,7 @@
 //! From a configuration to a running member.
 
 use super::alone::Alone;
+use super::autopurge;
 use super::engine::{Engine, Order, Peers};
 use super::log_thread::LogThread;
 use super::requests::{Sessions, wall_now};
@@ -115,6 +116,7 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
         listeners.extend(start_admin(config.admin.clone(), &service).await);
     }
 
+    listeners.extend(autopurge::start(config.purge, parts.snapshot_dir.clone()));
     let (ended, result) = oneshot::channel();
     thread::Builder::new()
         .name("engine".into())
@@ -202,6 +204,7 @@ async fn bind_client(
 /// An engine in pieces: the consensus is made on the engine's own thread.
 struct Parts {
     service: Arc<Service>,
+    snapshot_dir: SnapshotDir,
     make: Box<dyn FnOnce() -> Engine + Send>,
 }
 
@@ -252,8 +255,9 @@ async fn prepare(
         intention: "start the log's thread",
         source,
     })?;
+    let snapshot_dir = SnapshotDir::of(&directories, config);
     let snapshots = Snapshots::new(
-        SnapshotDir::of(&directories, config),
+        snapshot_dir.clone(),
         u64::from(storage.snap_count),
         storage.snap_size_limit_bytes,
         me.0.unsigned_abs() ^ last_logged.0.unsigned_abs(),
@@ -313,6 +317,7 @@ async fn prepare(
     };
     Ok(Parts {
         service,
+        snapshot_dir,
         make: Box::new(make),
     })
 }
