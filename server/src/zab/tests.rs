@@ -316,3 +316,52 @@ fn a_leader_whose_counter_is_used_up_steps_down_once_all_is_committed() {
     );
     assert_eq!(member.stands(), Standing::Looking);
 }
+
+#[test]
+fn a_learner_whose_history_is_ahead_of_the_leaders_is_not_counted_and_sent_away() {
+    let (mut member, _) = Member::start(durable(1, vec![entry(1, 1)]));
+    let vote = Vote {
+        leader: ME,
+        zxid: Zxid::new(Epoch(1), 1),
+        peer_epoch: Epoch(1),
+        round: 1,
+    };
+    member.notify(OTHER, PeerState::Looking, vote);
+    member.notify(LEADER, PeerState::Looking, vote);
+    member.learn(LearnerMessage::Info {
+        id: OTHER,
+        role: Role::Participant,
+        accepted_epoch: Epoch(1),
+        config_version: 0,
+    });
+    let out = member.learn(LearnerMessage::AckEpoch {
+        last_logged: Some(Zxid::new(Epoch(1), 2)),
+        current_epoch: Some(Epoch(1)),
+    });
+    assert!(matches!(out[..], [Output::CloseLearner { conn: CONN, .. }]));
+}
+
+#[test]
+fn a_leader_of_an_epoch_older_than_the_one_agreed_to_is_left() {
+    let mut past = durable(1, vec![entry(1, 1)]);
+    past.accepted_epoch = Epoch(5);
+    let (mut member, _) = Member::start(past);
+    let out = member.join(4);
+    assert!(matches!(out[0], Output::Looking { .. }));
+    assert_eq!(member.zab.accepted_epoch(), Epoch(5));
+}
+
+#[test]
+fn what_is_left_after_a_cut_is_durable_without_another_word() {
+    let mut member = Member::follow(2, vec![entry(1, 1)]);
+    member.hear(proposal(1, 2));
+    member.hear(proposal(1, 3));
+    member.step(Input::LeaderGone);
+    member.join(3);
+    let zxid = Zxid::new(Epoch(1), 2);
+    member.hear(LeaderMessage::Trunc { zxid });
+    assert_eq!(
+        member.hear(new_leader(3)),
+        [Output::WriteCurrentEpoch(Epoch(3)), ack(Epoch(3).start())]
+    );
+}
