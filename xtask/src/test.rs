@@ -222,7 +222,7 @@ impl Session<'_> {
     fn run(&self, stage: Stage, log: &Path) -> Result<()> {
         let cargo = |arguments: &[&str]| run::run_logged(&mut self.cargo(arguments), log);
         match stage {
-            Stage::Fmt => cargo(&["fmt", "--all", "--check"]),
+            Stage::Fmt => cargo(&["fmt", "--all", "--check", "--", "--color=never"]),
             Stage::Layers => run::run_logged(&mut self.xtask(&["layers"])?, log),
             Stage::Clippy => cargo(&[
                 "clippy",

@@ -88,7 +88,7 @@ pub(crate) fn up(
     if options.no_example {
         return Ok(());
     }
-    apply_example(project, progress, &target)?;
+    apply_example(project, progress, &target, &image)?;
     show(&target, instance)
 }
 
@@ -226,7 +226,12 @@ fn install_operator(
     })
 }
 
-fn apply_example(project: &Project, progress: &Progress, target: &Target) -> Result<()> {
+fn apply_example(
+    project: &Project,
+    progress: &Progress,
+    target: &Target,
+    image: &str,
+) -> Result<()> {
     progress.step("Apply the example", |_| {
         run::run(
             target
@@ -236,23 +241,21 @@ fn apply_example(project: &Project, progress: &Progress, target: &Target) -> Res
         )
     })?;
     progress.step("Wait until the ensemble is Ready", |step| {
-        wait_until_ready(target, step)
+        wait_until_ready(target, image, step)
     })
 }
 
-fn wait_until_ready(target: &Target, step: &Step) -> Result<()> {
+fn wait_until_ready(target: &Target, image: &str, step: &Step) -> Result<()> {
     let deadline = Instant::now() + READY_MAX;
     loop {
-        let text = run::output(target.kubectl().args([
-            "get",
-            "zookeeperclusters.zookeeper.ensemble.dev",
-            EXAMPLE_NAME,
-            "--namespace=default",
-            "--output=json",
-        ]))?;
-        let resource: Value = serde_json::from_str(&text).context("read what kubectl prints")?;
+        let resource = get(target, "zookeeperclusters.zookeeper.ensemble.dev")?.unwrap_or_default();
         let seen = Readiness::of(&resource);
-        if seen.ready {
+        // Members of an earlier image are Ready too, until the operator gets round to them.
+        let rolled = match get(target, "statefulsets.apps")? {
+            Some(set) => !resource["spec"]["image"].is_null() || runs(&set, image),
+            None => false,
+        };
+        if seen.ready && rolled {
             return Ok(());
         }
         step.detail(&seen.text);
@@ -266,6 +269,34 @@ fn wait_until_ready(target: &Target, step: &Step) -> Result<()> {
         }
         thread::sleep(Duration::from_millis(500));
     }
+}
+
+/// The example's object of a kind, if it is there.
+fn get(target: &Target, kind: &str) -> Result<Option<Value>> {
+    let text = run::output(target.kubectl().args([
+        "get",
+        kind,
+        EXAMPLE_NAME,
+        "--namespace=default",
+        "--ignore-not-found",
+        "--output=json",
+    ]))?;
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
+    let value = serde_json::from_str(&text).context("read what kubectl prints")?;
+    Ok(Some(value))
+}
+
+/// Whether every pod of a StatefulSet is of its latest template, and that one has the image.
+fn runs(set: &Value, image: &str) -> bool {
+    let containers = set["spec"]["template"]["spec"]["containers"].as_array();
+    let asked =
+        containers.is_some_and(|all| all.iter().any(|container| container["image"] == image));
+    let status = &set["status"];
+    asked
+        && status["observedGeneration"] == set["metadata"]["generation"]
+        && status["updatedReplicas"] == set["spec"]["replicas"]
 }
 
 /// How far a resource is, from its status.
@@ -386,6 +417,19 @@ mod tests {
             Some("minikube image load /t/zookeeper.tar")
         );
         assert_eq!(shown("production"), None);
+    }
+
+    #[test]
+    fn members_of_an_earlier_image_do_not_count() {
+        let mut set = json!({
+            "metadata": {"generation": 2},
+            "spec": {"replicas": 3, "template": {"spec": {"containers": [{"image": "a:2"}]}}},
+            "status": {"observedGeneration": 2, "updatedReplicas": 2},
+        });
+        assert!(!runs(&set, "a:2"), "one pod is of the earlier template");
+        set["status"]["updatedReplicas"] = json!(3);
+        assert!(runs(&set, "a:2"));
+        assert!(!runs(&set, "a:3"), "the operator has not asked for it yet");
     }
 
     #[test]
