@@ -97,6 +97,16 @@ impl TxnLog {
             tracing::warn!(file = %tail.path.display(), offset = tail.offset, reason = tail.reason, "cutting the torn end of a transaction log");
             super::truncate::cut(&tail.path, tail.offset)?;
         }
+        // After a crash of the process alone, what can be read need not be on the disk, and the
+        // member is about to answer for all of it.
+        if options.force_sync
+            && let Some((_, newest)) = files::list_logs(dir)?.last()
+        {
+            std::fs::File::open(newest)
+                .and_then(|file| file.sync_all())
+                .map_err(StorageError::io("make durable", newest))?;
+            files::sync_dir(dir)?;
+        }
         Ok(Self::with_medium(dir, options, last.zxid, Box::new(Disk)))
     }
 
