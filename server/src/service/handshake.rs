@@ -28,7 +28,7 @@ impl Service {
             return Err(CloseReason::TooMany);
         }
         if settings.max_client_cnxns > 0
-            && registry.from_address(peer.ip()) >= settings.max_client_cnxns
+            && registry.count_of_address(peer.ip()) >= settings.max_client_cnxns
         {
             tracing::warn!(%peer, maxClientCnxns = settings.max_client_cnxns,
                 "too many connections from one address");

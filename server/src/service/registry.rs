@@ -28,7 +28,7 @@ impl Registry {
     }
 
     /// Connections from the address.
-    pub(crate) fn from_address(&self, ip: IpAddr) -> u32 {
+    pub(crate) fn count_of_address(&self, ip: IpAddr) -> u32 {
         self.addresses.get(&ip).copied().unwrap_or(0)
     }
 
