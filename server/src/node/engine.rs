@@ -2,7 +2,7 @@
 
 use super::alone::Alone;
 use super::log_thread::{LogGone, LogThread};
-use super::requests::Sessions;
+use super::requests::{Sessions, wall_now};
 use super::snapshots::Snapshots;
 use super::{NodeError, NodeEvent};
 use crate::config::HostPort;
@@ -211,7 +211,12 @@ impl Engine {
                 self.step(Input::LeaderConnected)
             }
             PeerEvent::LeaderSaid { link, said } if self.is_current(link) => match said {
-                FromLeader::Zab(message) => self.step(Input::FromLeader { message }),
+                FromLeader::Zab(message) => {
+                    if let LeaderMessage::Diff { zxid } = message {
+                        info!(leader_at = %zxid, "taking over what the leader has beyond us");
+                    }
+                    self.step(Input::FromLeader { message })
+                }
                 other => {
                     self.step(Input::LeaderHeard)?;
                     self.leader_said(other)
@@ -396,6 +401,7 @@ impl Engine {
             },
         };
         self.preparer.reset();
+        self.write_config();
         if matches!(serving, Serving::Leader | Serving::Standalone) {
             self.own_sessions();
         }
@@ -405,6 +411,19 @@ impl Engine {
         self.report();
         self.service.start_serving(serving);
         Ok(())
+    }
+
+    /// Puts our own configuration into its node, whatever the tree brought along from a leader or a
+    /// disk. Source: `Leader.java` startZkServer, `Learner.java` syncWithLeader (ZOOKEEPER-2819).
+    fn write_config(&self) {
+        if let Order::Ensemble(_) = &self.order {
+            let (text, version) = {
+                let status = self.service.status.read();
+                (status.config_text.clone(), Zxid(status.config_version))
+            };
+            let mut database = self.service.database.write();
+            database.set_config(text.as_bytes(), version, wall_now());
+        }
     }
 
     fn stop_serving(&mut self) -> Result<(), NodeError> {

@@ -394,6 +394,7 @@ async fn connect_peers(
             dial_timeout,
             patience,
             data_max,
+            extended_types: config.container.extended_types_enabled,
         },
         sink,
         runtime: tokio::runtime::Handle::current(),

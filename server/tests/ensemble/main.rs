@@ -297,6 +297,43 @@ async fn an_empty_disk_without_the_marker_takes_everything_from_the_others_and_n
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_member_given_the_whole_tree_tells_ttl_nodes_from_ephemerals_and_its_configuration() {
+    let mut ensemble = Ensemble::configure(3, "extendedTypesEnabled=true\n");
+    for member in &mut ensemble.members {
+        member.start();
+    }
+    ensemble.wait_until_all_serve();
+    let client = connect(&ensemble.connect_string()).await;
+    let lasting = CreateMode::Persistent
+        .with_acls(Acls::anyone_all())
+        .with_ttl(Duration::from_secs(600));
+    client
+        .create("/lasting", b"", &lasting)
+        .await
+        .expect("a node with a time to live");
+    let emptied = (ensemble.leader() + 1) % 3;
+    ensemble.members[emptied].kill();
+    let data = ensemble.members[emptied].dir.join("data");
+    std::fs::remove_dir_all(data.join("version-2")).expect("the disk");
+    ensemble.members[emptied].start();
+    ensemble.wait_until_all_serve();
+    for member in &ensemble.members {
+        let reader = connect(&format!("127.0.0.1:{}", member.client_port)).await;
+        reader.sync("/").await.expect("a sync");
+        let stat = reader.check_stat("/lasting").await.expect("a stat");
+        let owner = stat.map(|stat| stat.ephemeral_owner);
+        assert_eq!(owner, Some(0), "as member {} sees it", member.id);
+        let (config, _) = reader.get_config().await.expect("the configuration");
+        let config = String::from_utf8_lossy(&config);
+        assert!(
+            config.contains("server.1=") && config.ends_with("version=0"),
+            "member {} tells {config:?}",
+            member.id
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn garbage_on_any_port_leaves_an_ensemble_serving() {
     use std::io::Write;
     let ensemble = Ensemble::start(3);

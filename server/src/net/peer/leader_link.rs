@@ -6,7 +6,7 @@ use super::{PeerEvent, PeerSink};
 use crate::config::HostPort;
 use crate::jute::{Record, Writer};
 use crate::quorum_proto::{FromLeader, FromLearner, SNAPSHOT_SIGNATURE};
-use crate::tree::{Database, read_snapshot};
+use crate::tree::{Database, read_snapshot_with};
 use crate::zab::LeaderMessage;
 use std::io;
 use std::net::IpAddr;
@@ -33,6 +33,8 @@ pub struct LinkSettings {
     pub patience: Duration,
     /// Bytes of data that a packet may have.
     pub data_max: usize,
+    /// Whether the leader's tree is read with TTL nodes told apart from ephemeral ones.
+    pub extended_types: bool,
 }
 
 /// A connection to a leader, or the attempt to make one. Dropping it closes it.
@@ -101,7 +103,7 @@ async fn run(
     sink(PeerEvent::LeaderConnected { link });
     // The two halves end together, whichever ends first.
     tokio::select! {
-        ended = read_all(link, read, settings.data_max, sink) => ended,
+        ended = read_all(link, read, settings, sink) => ended,
         ended = write_all(write, queued) => ended,
     }
 }
@@ -109,16 +111,16 @@ async fn run(
 async fn read_all(
     link: u64,
     read: OwnedReadHalf,
-    data_max: usize,
+    settings: &LinkSettings,
     sink: &PeerSink,
 ) -> io::Result<Never> {
     let mut input = BufReader::with_capacity(256 * 1024, read);
     loop {
-        let packet = read_packet(&mut input, data_max).await?;
+        let packet = read_packet(&mut input, settings.data_max).await?;
         let said = FromLeader::decode(packet)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         if let FromLeader::Zab(LeaderMessage::Snap { zxid }) = said {
-            let (back, database) = read_tree(input).await?;
+            let (back, database) = read_tree(input, settings.extended_types).await?;
             input = back;
             sink(PeerEvent::LeaderSnapshot {
                 link,
@@ -134,10 +136,10 @@ async fn read_all(
 type Input = BufReader<OwnedReadHalf>;
 
 /// Reads the tree behind SNAP on a thread that may block, then its signature.
-async fn read_tree(input: Input) -> io::Result<(Input, Database)> {
+async fn read_tree(input: Input, extended_types: bool) -> io::Result<(Input, Database)> {
     let (mut input, database) = tokio::task::spawn_blocking(move || {
         let mut bridge = SyncIoBridge::new(input);
-        let database = read_snapshot(&mut bridge)
+        let database = read_snapshot_with(&mut bridge, extended_types)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         Ok::<_, io::Error>((bridge.into_inner(), database))
     })
