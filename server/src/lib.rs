@@ -4,18 +4,18 @@
 //! state machines (`tree`, `txn`, `zab`, `sessions`), then the rooms that touch the world
 //! (`storage`, `net`, `admin`) and at last `node`, which owns everything and runs it.
 
-pub mod config;
 pub mod admin;
+pub mod cli;
+pub mod config;
 pub mod ids;
 pub mod jute;
-pub mod proto;
-pub mod tree;
 pub mod net;
+pub mod node;
+pub mod proto;
+pub mod quorum_proto;
 pub mod service;
 pub mod sessions;
 pub mod storage;
+pub mod tree;
 pub mod txn;
-pub mod quorum_proto;
 pub mod zab;
-pub mod node;
-pub mod cli;
