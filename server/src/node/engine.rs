@@ -1,7 +1,7 @@
 //! The engine's loop: events in, consensus stepped, outputs carried out in order.
 
 use super::alone::Alone;
-use super::log_thread::{LogGone, LogThread};
+use super::log_thread::LogThread;
 use super::requests::{Sessions, wall_now};
 use super::snapshots::Snapshots;
 use super::{NodeError, NodeEvent};
@@ -494,11 +494,5 @@ impl Engine {
                 .send(conn, ToLearner::Snapshot { zxid, frozen });
         }
         Ok(())
-    }
-}
-
-impl From<LogGone> for NodeError {
-    fn from(_: LogGone) -> Self {
-        NodeError::LogGone
     }
 }

@@ -12,13 +12,16 @@
 mod alone;
 mod autopurge;
 mod engine;
+mod error;
 mod log_thread;
 mod requests;
+mod settings;
 mod snapshots;
 mod start;
 mod status;
 
-pub use start::{NodeError, run};
+pub use error::NodeError;
+pub use start::run;
 
 use crate::ids::{ConnId, SessionId, Zxid};
 use crate::net::peer::PeerEvent;

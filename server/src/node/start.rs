@@ -1,27 +1,25 @@
 //! From a configuration to a running member.
 
 use super::alone::Alone;
-use super::autopurge;
 use super::engine::{Engine, Order, Peers};
+use super::error::NodeError;
 use super::log_thread::LogThread;
 use super::requests::{Sessions, wall_now};
 use super::snapshots::Snapshots;
 use super::{NodeEvent, Submitter};
+use super::{autopurge, settings};
 use crate::admin::{AdminServer, AdminSettings};
-use crate::config::{AdminConfig, Ensemble, HostPort, ServerConfig};
-use crate::ids::{ServerId, Zxid};
-use crate::jute::JuteError;
+use crate::config::{AdminConfig, HostPort, ServerConfig};
+use crate::ids::ServerId;
 use crate::net::client::Listener;
 use crate::net::peer::{Bind, ElectionNet, LearnerNet, LinkSettings, PeerSink, listen};
-use crate::service::{Service, Settings as ServiceSettings};
+use crate::service::Service;
 use crate::storage::{
-    Directories, EpochFiles, LogOptions, Recovered, SnapshotDir, StorageError, TxnLog,
-    read_cluster_id, recover,
+    Directories, EpochFiles, LogOptions, Recovered, SnapshotDir, TxnLog, read_cluster_id, recover,
 };
-use crate::txn::{PrepareSettings, Preparer};
-use crate::zab::{Durable, Entry, Membership, NowMs, Settings as ZabSettings, Zab};
+use crate::txn::Preparer;
+use crate::zab::{Durable, Entry, NowMs, Zab};
 use std::collections::{BTreeMap, VecDeque};
-use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -33,65 +31,6 @@ use tracing::{info, warn};
 /// Bytes of data in one packet between members, whatever `jute.maxbuffer` says: what was accepted
 /// once must never be refused later (ZOOKEEPER-4306).
 const PACKET_BYTES_MIN: usize = 64 << 20;
-
-/// Why a member can't start, or can't go on.
-#[derive(Debug, thiserror::Error)]
-pub enum NodeError {
-    /// The disk.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-    /// The log thread has ended; its own error was logged.
-    #[error("the transaction log can't go on")]
-    LogGone,
-    /// A committed transaction that is none.
-    #[error("the committed transaction {zxid} can't be read: {source}")]
-    Undecodable {
-        /// Where.
-        zxid: Zxid,
-        /// What is wrong.
-        source: JuteError,
-    },
-    /// After a truncation the disk still holds more.
-    #[error(
-        "the log was cut behind {to}, but a snapshot on the disk stands at {at}: empty this member's dataDir and dataLogDir, and it takes everything from the leader"
-    )]
-    CutTooFar {
-        /// Where to.
-        to: Zxid,
-        /// What was left.
-        at: Zxid,
-    },
-    /// SNAP without a tree.
-    #[error("a snapshot at {zxid} was announced, but no tree came")]
-    NoTree {
-        /// Its position.
-        zxid: Zxid,
-    },
-    /// A port can't be listened on.
-    #[error("can't listen on {what} {address}: {source}")]
-    Listen {
-        /// Which of the ports.
-        what: &'static str,
-        /// Where.
-        address: String,
-        /// Why.
-        source: io::Error,
-    },
-    /// The machine gives no thread, or no signal handler.
-    #[error("can't {intention}: {source}")]
-    System {
-        /// What was to be done.
-        intention: &'static str,
-        /// Why not.
-        source: io::Error,
-    },
-    /// A configuration that this release can't run.
-    #[error("{0}")]
-    Unsupported(String),
-    /// The engine's thread has panicked.
-    #[error("the server's engine has stopped unexpectedly")]
-    EngineGone,
-}
 
 /// Runs a member until SIGTERM or SIGINT. Call it on a tokio runtime with several threads.
 ///
@@ -244,7 +183,7 @@ async fn prepare(
     );
 
     let me = config.server_id.unwrap_or(ServerId(0));
-    let service = Service::new(service_settings(config, me), database, wall_now().0);
+    let service = Service::new(settings::for_service(config, me), database, wall_now().0);
     {
         let mut status = service.status.write();
         status.cluster_id = cluster_id;
@@ -270,8 +209,8 @@ async fn prepare(
     } else {
         None
     };
-    let zab_settings = zab_settings(config, me);
-    let preparer = Preparer::new(prepare_settings(config));
+    let zab_settings = settings::for_zab(config, me);
+    let preparer = Preparer::new(settings::for_preparer(config));
     let sessions = Sessions::new(config.tick_time_ms, started);
     let config = config.clone();
     let shared = Arc::clone(&service);
@@ -400,113 +339,4 @@ async fn connect_peers(
         runtime: tokio::runtime::Handle::current(),
         epochs,
     })
-}
-
-fn zab_settings(config: &ServerConfig, me: ServerId) -> ZabSettings {
-    let ensemble: &Ensemble = &config.ensemble;
-    let membership = Membership::new(
-        ensemble.voters().map(|member| member.id),
-        ensemble.observers().map(|member| member.id),
-    );
-    let groups = ensemble
-        .groups
-        .values()
-        .map(|ids| {
-            ids.iter()
-                .map(|id| (*id, ensemble.weights.get(id).copied().unwrap_or(1)))
-                .collect()
-        })
-        .collect();
-    ZabSettings {
-        me,
-        membership: membership.with_groups(groups),
-        config_text: ensemble.to_string(),
-        tick_ms: u64::try_from(config.tick_time_ms).unwrap_or(1).max(1),
-        init_limit: u64::try_from(config.quorum.init_limit_ticks).unwrap_or(1),
-        sync_limit: u64::try_from(config.quorum.sync_limit_ticks).unwrap_or(1),
-        recent_max: config.storage.commit_log_count,
-    }
-}
-
-fn prepare_settings(config: &ServerConfig) -> PrepareSettings {
-    PrepareSettings {
-        skip_acl: config.auth.skip_acl,
-        enforce_quota: config.client.enforce_quota,
-        extended_types: config.container.extended_types_enabled,
-        digest: config.storage.digest_enabled,
-        ..PrepareSettings::default()
-    }
-}
-
-fn service_settings(config: &ServerConfig, me: ServerId) -> ServiceSettings {
-    let client = &config.client;
-    ServiceSettings {
-        server_id: me,
-        tick_time_ms: config.tick_time_ms,
-        min_session_timeout_ms: client.min_session_timeout_ms,
-        max_session_timeout_ms: client.max_session_timeout_ms,
-        max_client_cnxns: client.max_client_cnxns,
-        max_cnxns: client.max_cnxns,
-        global_outstanding_limit: client.global_outstanding_limit,
-        jute_max_buffer: client.jute_buffer_bytes_max,
-        super_digest: config.auth.super_digest.clone(),
-        skip_acl: config.auth.skip_acl,
-        listen_backlog: client.listen_backlog,
-        four_letter_words: crate::service::Whitelist::parse(&client.four_letter_words.join(",")),
-        configuration: configuration_lines(config, me),
-        ..ServiceSettings::default()
-    }
-}
-
-/// What `conf` prints. Source: `ZooKeeperServer.java` dumpConf.
-fn configuration_lines(config: &ServerConfig, me: ServerId) -> Vec<(String, String)> {
-    let mut lines = Vec::new();
-    let mut line = |key: &str, value: String| lines.push((key.to_owned(), value));
-    let port = config
-        .client
-        .address
-        .as_ref()
-        .map_or(-1, |address| i32::from(address.port));
-    line("clientPort", port.to_string());
-    line(
-        "dataDir",
-        config.data_dir.join("version-2").display().to_string(),
-    );
-    line(
-        "dataLogDir",
-        config.data_log_dir.join("version-2").display().to_string(),
-    );
-    line("tickTime", config.tick_time_ms.to_string());
-    line("maxClientCnxns", config.client.max_client_cnxns.to_string());
-    line(
-        "minSessionTimeout",
-        config.client.min_session_timeout_ms.to_string(),
-    );
-    line(
-        "maxSessionTimeout",
-        config.client.max_session_timeout_ms.to_string(),
-    );
-    line(
-        "clientPortListenBacklog",
-        config.client.listen_backlog.to_string(),
-    );
-    line("serverId", me.to_string());
-    if config.is_distributed() {
-        line("initLimit", config.quorum.init_limit_ticks.to_string());
-        line("syncLimit", config.quorum.sync_limit_ticks.to_string());
-        line("electionAlg", "3".into());
-        if let Some(own) = config.ensemble.members.get(&me) {
-            line("electionPort", own.address().election_port.to_string());
-            line("quorumPort", own.address().quorum_port.to_string());
-        }
-        let observer = config.role() == crate::config::Role::Observer;
-        line("peerType", i32::from(observer).to_string());
-        line("membership: ", String::new());
-        for member in config.ensemble.to_string().lines() {
-            if let Some((key, value)) = member.split_once('=') {
-                line(key, value.to_owned());
-            }
-        }
-    }
-    lines
 }

@@ -1,0 +1,119 @@
+//! From zoo.cfg's values to those of each room.
+
+use crate::config::{Ensemble, ServerConfig};
+use crate::ids::ServerId;
+use crate::service::Settings as ServiceSettings;
+use crate::txn::PrepareSettings;
+use crate::zab::{Membership, Settings as ZabSettings};
+
+/// What the consensus is told.
+pub(super) fn for_zab(config: &ServerConfig, me: ServerId) -> ZabSettings {
+    let ensemble: &Ensemble = &config.ensemble;
+    let membership = Membership::new(
+        ensemble.voters().map(|member| member.id),
+        ensemble.observers().map(|member| member.id),
+    );
+    let groups = ensemble
+        .groups
+        .values()
+        .map(|ids| {
+            ids.iter()
+                .map(|id| (*id, ensemble.weights.get(id).copied().unwrap_or(1)))
+                .collect()
+        })
+        .collect();
+    ZabSettings {
+        me,
+        membership: membership.with_groups(groups),
+        config_text: ensemble.to_string(),
+        tick_ms: u64::try_from(config.tick_time_ms).unwrap_or(1).max(1),
+        init_limit: u64::try_from(config.quorum.init_limit_ticks).unwrap_or(1),
+        sync_limit: u64::try_from(config.quorum.sync_limit_ticks).unwrap_or(1),
+        recent_max: config.storage.commit_log_count,
+    }
+}
+
+/// What preparing transactions is told.
+pub(super) fn for_preparer(config: &ServerConfig) -> PrepareSettings {
+    PrepareSettings {
+        skip_acl: config.auth.skip_acl,
+        enforce_quota: config.client.enforce_quota,
+        extended_types: config.container.extended_types_enabled,
+        digest: config.storage.digest_enabled,
+        ..PrepareSettings::default()
+    }
+}
+
+/// What the clients' side is told.
+pub(super) fn for_service(config: &ServerConfig, me: ServerId) -> ServiceSettings {
+    let client = &config.client;
+    ServiceSettings {
+        server_id: me,
+        tick_time_ms: config.tick_time_ms,
+        min_session_timeout_ms: client.min_session_timeout_ms,
+        max_session_timeout_ms: client.max_session_timeout_ms,
+        max_client_cnxns: client.max_client_cnxns,
+        max_cnxns: client.max_cnxns,
+        global_outstanding_limit: client.global_outstanding_limit,
+        jute_max_buffer: client.jute_buffer_bytes_max,
+        super_digest: config.auth.super_digest.clone(),
+        skip_acl: config.auth.skip_acl,
+        listen_backlog: client.listen_backlog,
+        four_letter_words: crate::service::Whitelist::parse(&client.four_letter_words.join(",")),
+        configuration: configuration_lines(config, me),
+        ..ServiceSettings::default()
+    }
+}
+
+/// What `conf` prints. Source: `ZooKeeperServer.java` dumpConf.
+fn configuration_lines(config: &ServerConfig, me: ServerId) -> Vec<(String, String)> {
+    let mut lines = Vec::new();
+    let mut line = |key: &str, value: String| lines.push((key.to_owned(), value));
+    let port = config
+        .client
+        .address
+        .as_ref()
+        .map_or(-1, |address| i32::from(address.port));
+    line("clientPort", port.to_string());
+    line(
+        "dataDir",
+        config.data_dir.join("version-2").display().to_string(),
+    );
+    line(
+        "dataLogDir",
+        config.data_log_dir.join("version-2").display().to_string(),
+    );
+    line("tickTime", config.tick_time_ms.to_string());
+    line("maxClientCnxns", config.client.max_client_cnxns.to_string());
+    line(
+        "minSessionTimeout",
+        config.client.min_session_timeout_ms.to_string(),
+    );
+    line(
+        "maxSessionTimeout",
+        config.client.max_session_timeout_ms.to_string(),
+    );
+    line(
+        "clientPortListenBacklog",
+        config.client.listen_backlog.to_string(),
+    );
+    line("serverId", me.to_string());
+    if config.is_distributed() {
+        line("initLimit", config.quorum.init_limit_ticks.to_string());
+        line("syncLimit", config.quorum.sync_limit_ticks.to_string());
+        line("electionAlg", "3".into());
+        if let Some(own) = config.ensemble.members.get(&me) {
+            line("electionPort", own.address().election_port.to_string());
+            line("quorumPort", own.address().quorum_port.to_string());
+        }
+        let observer = config.role() == crate::config::Role::Observer;
+        line("peerType", i32::from(observer).to_string());
+        line("membership: ", String::new());
+        for member in config.ensemble.to_string().lines() {
+            if let Some((key, value)) = member.split_once('=') {
+                line(key, value.to_owned());
+            }
+        }
+    }
+    lines
+}
