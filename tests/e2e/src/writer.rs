@@ -123,11 +123,23 @@ impl Writer {
         )
     }
 
-    /// The first acknowledgement after `time`.
-    pub(crate) fn first_after(&self, time: f64, at_most: Duration) -> Outcome<f64> {
+    /// When the first write was acknowledged after the connection that was lost since `time`. What
+    /// was still on its way to the client when the servers died does not count.
+    pub(crate) fn first_after_loss(&self, time: f64, at_most: Duration) -> Outcome<f64> {
         until("a write is acknowledged again", at_most, || {
-            let first = self.acknowledgements().into_iter().find(|at| *at > time);
-            first.ok_or_else(|| "none".to_owned())
+            let facts = self.facts();
+            let at = |fact: &Value| fact["t"].as_f64().unwrap_or(0.0);
+            let mut since = facts
+                .iter()
+                .skip_while(|fact| {
+                    at(fact) < time || fact["e"] != "state" || fact["state"] == "CONNECTED"
+                })
+                .peekable();
+            if since.peek().is_none() {
+                return Err("the connection was not lost".to_owned());
+            }
+            let first = since.find(|fact| fact["e"] == "ack");
+            first.map(at).ok_or_else(|| "none".to_owned())
         })
     }
 

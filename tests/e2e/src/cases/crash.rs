@@ -42,9 +42,9 @@ fn crash(suite: &Suite, writer: &Writer, before: &Ensemble) -> Outcome<(Ensemble
     for member in &before.members {
         pids.push(processes::server_of(&member.uid)?);
     }
-    processes::kill(&pids)?;
     let (killed, started) = (now(), Instant::now());
-    let recovery = writer.first_after(killed, READY_MAX)? - killed;
+    processes::kill(&pids)?;
+    let recovery = writer.first_after_loss(killed, READY_MAX)? - killed;
     let after = until(
         "every server was started again and serves",
         READY_MAX,

@@ -5,16 +5,16 @@ use crate::ensemble::{self, Ensemble};
 use crate::operator;
 use crate::suite::Suite;
 use crate::wait::{ensure, until};
-use crate::writer::now;
+use crate::writer::{Writer, now};
 use std::time::{Duration, Instant};
 
 pub(super) fn case(suite: &mut Suite) -> Outcome {
     let first = suite.ensemble()?;
     suite.disturb();
     let writer = suite.writer(&first, "deletion", 150)?;
-    let mut current = delete(suite, &first, &first.leader.clone(), "the leader")?;
+    let mut current = delete(suite, &writer, &first, &first.leader.clone(), "the leader")?;
     for member in &first.members {
-        current = delete(suite, &current, &member.pod, "each in turn")?;
+        current = delete(suite, &writer, &current, &member.pod, "each in turn")?;
     }
     let began = now();
     let operators = operator::pods(&suite.kube)?;
@@ -52,14 +52,21 @@ pub(super) fn case(suite: &mut Suite) -> Outcome {
     suite.finish(writer, &last).map(drop)
 }
 
-fn delete(suite: &Suite, current: &Ensemble, pod: &str, which: &str) -> Outcome<Ensemble> {
+fn delete(
+    suite: &Suite,
+    writer: &Writer,
+    current: &Ensemble,
+    pod: &str,
+    which: &str,
+) -> Outcome<Ensemble> {
     let uid = current.member(pod)?.uid.clone();
-    let started = Instant::now();
+    let (began, started) = (now(), Instant::now());
     suite.kube.run(&["delete", "pod", pod, "--wait=false"])?;
     let after = ensemble::await_replaced(&suite.kube, &suite.environment, &[&uid])?;
     println!(
-        "  {pod} ({which}) deleted and serving again after {:.1} s",
-        started.elapsed().as_secs_f32()
+        "  {pod} ({which}) deleted and serving again after {:.1} s; longest gap {:.2} s",
+        started.elapsed().as_secs_f32(),
+        writer.longest_gap_since(began)
     );
     let replaced = after.member(pod)?;
     ensure(replaced.uid != uid, || {

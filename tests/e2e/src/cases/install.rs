@@ -5,7 +5,6 @@ use crate::ensemble::{self, NAME};
 use crate::operator;
 use crate::suite::Suite;
 use crate::wait::{ensure, until};
-use serde_json::Value;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -63,7 +62,15 @@ fn take_away_an_earlier_install(suite: &mut Suite) -> Outcome {
             Duration::from_secs(120),
             || {
                 let all = kube.list(&["zk", "--all-namespaces"])?;
-                let names: Vec<&Value> = all.iter().map(|one| &one["metadata"]["name"]).collect();
+                let names: Vec<String> = all
+                    .iter()
+                    .map(|one| {
+                        format!(
+                            "{}/{}",
+                            one["metadata"]["namespace"], one["metadata"]["name"]
+                        )
+                    })
+                    .collect();
                 if all.is_empty() {
                     Ok(())
                 } else {
