@@ -10,9 +10,9 @@ use crate::crd::spec::ImagePullPolicy;
 use crate::valid::ValidCluster;
 use k8s_openapi::api::core::v1::{
     Affinity, Capabilities, ConfigMapVolumeSource, Container, ContainerPort, HTTPGetAction,
-    PodAffinityTerm, PodAntiAffinity, PodSecurityContext, PodSpec, PodTemplateSpec, Probe,
-    ResourceRequirements, SeccompProfile, SecurityContext, TopologySpreadConstraint, Volume,
-    VolumeMount, WeightedPodAffinityTerm,
+    Lifecycle, LifecycleHandler, PodAffinityTerm, PodAntiAffinity, PodSecurityContext, PodSpec,
+    PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile, SecurityContext, SleepAction,
+    TopologySpreadConstraint, Volume, VolumeMount, WeightedPodAffinityTerm,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -21,6 +21,8 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 /// User and group of the server in its image.
 const USER: i64 = 10001;
 const CONFIG_VOLUME: &str = "config";
+/// How long a member that is to go serves on: kube-proxy hears of it within a second.
+const LEAVE_SECONDS: i64 = 2;
 /// The name of the server's container.
 pub(super) const CONTAINER: &str = "zookeeper";
 
@@ -78,9 +80,7 @@ fn spec(cluster: &ValidCluster) -> PodSpec {
             }),
             ..Default::default()
         }),
-        termination_grace_period_seconds: Some(
-            options.termination_grace_period_seconds.unwrap_or(60),
-        ),
+        termination_grace_period_seconds: Some(grace_seconds(cluster)),
         image_pull_secrets: (!cluster.image_pull_secrets.is_empty())
             .then(|| cluster.image_pull_secrets.clone()),
         priority_class_name: options.priority_class_name.clone(),
@@ -160,8 +160,29 @@ fn server(cluster: &ValidCluster) -> Container {
         // Alive is not in quorum: killing a member that lost its leader helps nobody.
         liveness_probe: Some(probe("/live", 10, 6, 5)),
         readiness_probe: Some(probe("/ready", 1, 2, 2)),
+        lifecycle: leave(cluster),
         ..container(cluster)
     }
+}
+
+/// A member that is to go serves on until the nodes have heard of it. One that
+/// closes at once is gone before the client service leads elsewhere: a client that
+/// reconnects then waits seconds for an address that no longer exists.
+fn leave(cluster: &ValidCluster) -> Option<Lifecycle> {
+    // Where next to no time is granted to close, closing has all of it.
+    (grace_seconds(cluster) > 2 * LEAVE_SECONDS).then(|| Lifecycle {
+        pre_stop: Some(LifecycleHandler {
+            sleep: Some(SleepAction {
+                seconds: LEAVE_SECONDS,
+            }),
+            ..Default::default()
+        }),
+        ..Default::default()
+    })
+}
+
+fn grace_seconds(cluster: &ValidCluster) -> i64 {
+    cluster.pod.termination_grace_period_seconds.unwrap_or(60)
 }
 
 fn probe(path: &str, period_seconds: i32, failure_threshold: i32, timeout_seconds: i32) -> Probe {
