@@ -1,0 +1,93 @@
+//! Sessions that go from member to member, end, and expire.
+
+use crate::Outcome;
+use crate::client::{Intended, connect, connect_by, connector, ensure, open};
+use crate::ensemble::Ensemble;
+use crate::workload::wait_until_gone;
+use std::time::Duration;
+use zookeeper_client::{Client, CreateMode};
+
+/// Takes one session through all members and back to the first: everywhere it has to be the same
+/// session, with its ephemerals. Says how often it moved.
+pub(crate) async fn move_through_all(ensemble: &Ensemble) -> Outcome<usize> {
+    let first = &ensemble.members[0];
+    let mut client = detached(&first.address()).await?;
+    ensure(&client, "/moved").await?;
+    let owner = client.session_id().0;
+    let ring = ensemble.members.iter().skip(1).chain([first]);
+    let mut moves = 0;
+    let mut nodes = Vec::new();
+    for member in ring {
+        let path = format!("/moved/before-{moves}");
+        client
+            .create(&path, b"", &open(CreateMode::Ephemeral))
+            .await
+            .intended(format!("create {path}"))?;
+        nodes.push(path);
+        let session = client.into_session();
+        client = connect_by(
+            || connector().with_detached().with_session(session.clone()),
+            &member.address(),
+        )
+        .await?;
+        moves += 1;
+        if client.session_id().0 != owner {
+            return Err(format!("{member} gave another session"));
+        }
+        client.sync("/").await.intended(member)?;
+        for path in &nodes {
+            let stat = client.check_stat(path).await.intended(member)?;
+            if stat.map(|stat| stat.ephemeral_owner) != Some(owner) {
+                return Err(format!("{path} did not come along to {member}: {stat:?}"));
+            }
+        }
+    }
+    // Closed where it is now, its nodes go everywhere.
+    let session = client.into_session();
+    let last = connect_by(
+        || connector().with_session(session.clone()),
+        &first.address(),
+    )
+    .await?;
+    drop(last);
+    for member in &ensemble.members {
+        let watcher = connect(&member.address()).await?;
+        for path in &nodes {
+            wait_until_gone(&watcher, path).await.intended(member)?;
+        }
+    }
+    Ok(moves)
+}
+
+/// Leaves a session with each member and waits until all of them have expired.
+pub(crate) async fn expire_at_each(ensemble: &Ensemble) -> Outcome {
+    let mut nodes = Vec::new();
+    for member in &ensemble.members {
+        let client = connect_by(
+            || {
+                connector()
+                    .with_session_timeout(Duration::from_secs(1))
+                    .with_detached()
+            },
+            &member.address(),
+        )
+        .await?;
+        let path = format!("/expires-{}", member.id);
+        client
+            .create(&path, b"", &open(CreateMode::Ephemeral))
+            .await
+            .intended(format!("create {path}"))?;
+        nodes.push(path);
+    }
+    for member in &ensemble.members {
+        let watcher = connect(&member.address()).await?;
+        for path in &nodes {
+            wait_until_gone(&watcher, path).await.intended(member)?;
+        }
+    }
+    Ok(())
+}
+
+async fn detached(address: &str) -> Outcome<Client> {
+    connect_by(|| connector().with_detached(), address).await
+}
