@@ -130,9 +130,114 @@ impl Engine {
 mod tests {
     use super::*;
     use crate::ids::Zxid;
-    use crate::proto::Acl;
-    use crate::tree::{CONTAINER_OWNER, Database, ttl_owner};
-    use crate::txn::{CreateTxn, Txn, TxnEntry, TxnHeader};
+    use crate::tree::{Database, Watches, open_unsafe};
+    use crate::txn::{Txn, TxnEntry, TxnHeader};
 
-    fn placeholder() {}
+    fn config() -> ContainerConfig {
+        ContainerConfig {
+            check_interval_ms: 60_000,
+            max_per_minute: 10_000,
+            never_used_interval_max_ms: 0,
+            extended_types_enabled: true,
+            emulate_353_ttl_nodes: false,
+        }
+    }
+
+    /// Applies these transactions, a millisecond after each other from 1 on.
+    fn after(txns: Vec<(OpCode, Txn)>) -> Database {
+        let mut database = Database::with_extended_types(true);
+        for ((op, txn), zxid) in txns.into_iter().zip(1..) {
+            let header = TxnHeader {
+                client_id: SessionId(1),
+                cxid: Xid(1),
+                zxid: Zxid(zxid),
+                time: WallMs(zxid),
+                op,
+            };
+            let entry = TxnEntry {
+                header,
+                txn,
+                digest: None,
+            };
+            database.apply(&entry, &mut Vec::new(), &mut Watches::default());
+        }
+        database
+    }
+
+    fn container(path: &str) -> (OpCode, Txn) {
+        let txn = Txn::CreateContainer {
+            path: path.to_owned(),
+            data: None,
+            acl: open_unsafe(),
+            parent_cversion: 1,
+        };
+        (OpCode::CREATE_CONTAINER, txn)
+    }
+
+    fn lasting(path: &str, ttl_ms: i64) -> (OpCode, Txn) {
+        let txn = Txn::CreateTtl {
+            path: path.to_owned(),
+            data: None,
+            acl: open_unsafe(),
+            parent_cversion: 1,
+            ttl_ms,
+        };
+        (OpCode::CREATE_TTL, txn)
+    }
+
+    fn delete(path: &str) -> (OpCode, Txn) {
+        let path = path.to_owned();
+        (OpCode::DELETE, Txn::Delete { path })
+    }
+
+    fn found(config: &ContainerConfig, database: &Database, now: i64) -> Vec<String> {
+        let mut containers = Containers::new(config, Instant::now());
+        containers.look_through(&database.tree, WallMs(now));
+        containers.candidates.into()
+    }
+
+    #[test]
+    fn a_container_goes_once_it_has_lost_its_last_child_and_not_before_it_had_one() {
+        let used = after(vec![
+            container("/used"),
+            container("/in-use"),
+            container("/never-used"),
+            lasting("/used/child", 1_000_000),
+            lasting("/in-use/child", 1_000_000),
+            delete("/used/child"),
+        ]);
+        assert_eq!(found(&config(), &used, 10_000), ["/used"]);
+    }
+
+    #[test]
+    fn a_container_that_nobody_ever_used_goes_after_the_time_for_that() {
+        let database = after(vec![container("/never-used")]);
+        let config = ContainerConfig {
+            never_used_interval_max_ms: 100,
+            ..config()
+        };
+        assert!(found(&config, &database, 101).is_empty());
+        assert_eq!(found(&config, &database, 102), ["/never-used"]);
+    }
+
+    #[test]
+    fn a_ttl_node_goes_when_it_has_not_changed_for_its_time_and_has_no_child() {
+        let database = after(vec![
+            lasting("/short", 10),
+            lasting("/parent", 10),
+            lasting("/parent/child", 1_000),
+        ]);
+        assert!(found(&config(), &database, 11).is_empty());
+        assert_eq!(found(&config(), &database, 100), ["/short"]);
+    }
+
+    #[test]
+    fn a_round_takes_no_more_than_a_minute_allows() {
+        let database = after((0..5).map(|n| lasting(&format!("/{n}"), 1)).collect());
+        let config = ContainerConfig {
+            max_per_minute: 3,
+            ..config()
+        };
+        assert_eq!(found(&config, &database, 1_000).len(), 3);
+    }
 }

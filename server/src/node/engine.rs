@@ -1,7 +1,9 @@
 //! The engine's loop: events in, consensus stepped, outputs carried out in order.
 
 use super::alone::Alone;
+use super::containers::Containers;
 use super::log_thread::LogThread;
+use super::read_only::ReadOnly;
 use super::requests::{Sessions, wall_now};
 use super::snapshots::Snapshots;
 use super::{NodeError, NodeEvent};
@@ -60,6 +62,8 @@ pub(super) struct Engine {
     pub(super) snapshots: Snapshots,
     pub(super) preparer: Preparer,
     pub(super) sessions: Sessions,
+    pub(super) containers: Containers,
+    pub(super) read_only: ReadOnly,
     pub(super) recover: Recover,
     pub(super) started: Instant,
     /// The link to the leader, with its number.
@@ -95,8 +99,9 @@ impl Engine {
     fn turn_over(&mut self, events: &mpsc::Receiver<NodeEvent>) -> Result<(), NodeError> {
         // The election began when the consensus was made.
         self.carry_out()?;
-        if matches!(self.order, Order::Alone(_)) {
-            self.serve()?;
+        match &self.order {
+            Order::Alone(_) => self.serve()?,
+            Order::Ensemble(_) => self.read_only.looking(Instant::now()),
         }
         self.flush()?;
         loop {
@@ -117,6 +122,8 @@ impl Engine {
             }
             self.step(Input::Tick)?;
             self.tend_sessions()?;
+            self.tend_read_only()?;
+            self.tend_containers()?;
             self.flush()?;
             self.tend_snapshots()?;
             self.report();
@@ -159,7 +166,10 @@ impl Engine {
             Order::Ensemble(zab) => self.started + Duration::from_millis(zab.next_deadline().0),
             Order::Alone(_) => Instant::now() + HEARTBEAT,
         };
-        consensus.min(self.sessions.next_round())
+        let containers = self.containers.next_deadline().unwrap_or(consensus);
+        let read_only = self.read_only.next_deadline().unwrap_or(consensus);
+        let own = consensus.min(self.sessions.next_round());
+        own.min(containers).min(read_only)
     }
 
     fn handle(&mut self, event: NodeEvent) -> Result<(), NodeError> {
@@ -299,15 +309,20 @@ impl Engine {
             Output::Looking { reason } => {
                 warn!(reason, "looking for a leader");
                 self.stop_serving()?;
+                self.read_only.looking(Instant::now());
             }
             Output::Lead => {
+                self.end_read_only();
                 info!("elected; waiting for a quorum to synchronise");
                 self.status_is_stale = true;
                 if let Some(peers) = &self.peers {
                     peers.learners.set_leading(true);
                 }
             }
-            Output::ConnectToLeader { leader } => self.connect(leader),
+            Output::ConnectToLeader { leader } => {
+                self.end_read_only();
+                self.connect(leader);
+            }
             Output::SnapshotToLearner { conn, zxid } => self.send_snapshot(conn, zxid)?,
             Output::CloseLearner { conn, reason } => {
                 info!(conn = conn.0, reason, "closing a learner's connection");

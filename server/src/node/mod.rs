@@ -11,9 +11,11 @@
 
 mod alone;
 mod autopurge;
+mod containers;
 mod engine;
 mod error;
 mod log_thread;
+mod read_only;
 mod requests;
 mod settings;
 mod snapshots;

@@ -198,7 +198,7 @@ impl Engine {
     }
 
     /// Whether this server puts transactions in order: it leads, or stands alone.
-    fn decides(&self) -> bool {
+    pub(super) fn decides(&self) -> bool {
         match &self.order {
             Order::Alone(_) => true,
             Order::Ensemble(zab) => zab.standing() == Standing::Leading { serving: true },
@@ -225,7 +225,7 @@ impl Engine {
     }
 
     /// Decides a request and has the decision logged and broadcast.
-    fn propose(&mut self, request: &Request, owner: ServerId) -> Result<(), NodeError> {
+    pub(super) fn propose(&mut self, request: &Request, owner: ServerId) -> Result<(), NodeError> {
         if !self.decides() {
             return Ok(());
         }

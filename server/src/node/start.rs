@@ -1,9 +1,11 @@
 //! From a configuration to a running member.
 
 use super::alone::Alone;
+use super::containers::Containers;
 use super::engine::{Engine, Order, Peers};
 use super::error::NodeError;
 use super::log_thread::LogThread;
+use super::read_only::ReadOnly;
 use super::requests::{Sessions, wall_now};
 use super::snapshots::Snapshots;
 use super::{NodeEvent, Submitter};
@@ -212,6 +214,8 @@ async fn prepare(
     let zab_settings = settings::for_zab(config, me);
     let preparer = Preparer::new(settings::for_preparer(config));
     let sessions = Sessions::new(config.tick_time_ms, started);
+    let containers = Containers::new(&config.container, started);
+    let read_only = ReadOnly::new(config);
     let config = config.clone();
     let shared = Arc::clone(&service);
     let make = move || {
@@ -241,6 +245,8 @@ async fn prepare(
             snapshots,
             preparer,
             sessions,
+            containers,
+            read_only,
             recover: Box::new(move || Ok(recover(&directories, &config)?.database)),
             started,
             link: None,
