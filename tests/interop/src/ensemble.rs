@@ -93,6 +93,7 @@ impl Ensemble {
                 "tickTime=500\ninitLimit=40\nsyncLimit=12\ndataDir={data}\nclientPort={client}\n\
                  clientPortAddress=127.0.0.1\nadmin.enableServer=false\nstandaloneEnabled=false\n\
                  maxClientCnxns=0\n4lw.commands.whitelist=*\nextendedTypesEnabled=true\n\
+                 znode.container.checkIntervalMs=300\n\
                  {role}{servers}{extra}",
                 data = data.display(),
                 client = member.client_port,

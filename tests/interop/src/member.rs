@@ -70,6 +70,8 @@ impl Member {
                 command
                     .args(["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
                     .args([
+                        // Java reads this one from nowhere else.
+                        "-Dznode.container.checkIntervalMs=300",
                         "-Dorg.slf4j.simpleLogger.showDateTime=true",
                         "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
                         "-cp",

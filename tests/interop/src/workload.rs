@@ -2,6 +2,7 @@
 
 use crate::Outcome;
 use crate::client::{Intended, connect_by, connector, ensure, open};
+use crate::ensemble::Ensemble;
 use crate::member::Member;
 use std::time::Duration;
 use zookeeper_client::{Acl, Acls, AuthId, Client, CreateMode, Error, Permission};
@@ -179,6 +180,38 @@ pub(crate) async fn wait_until_gone(client: &Client, path: &str) -> Outcome {
             return Err(format!("{path} is still there"));
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
+/// Makes a container, uses it once, and a node with a short life; whoever leads takes them away,
+/// and every member sees it.
+pub(crate) async fn outlive(ensemble: &Ensemble) -> Outcome {
+    let mut nodes = Vec::new();
+    for member in &ensemble.members {
+        let client = connect_by(connector, &member.address()).await?;
+        let container = format!("/used-{}", member.id);
+        let child = format!("{container}/child");
+        let short = format!("/short-{}", member.id);
+        let life = open(CreateMode::Persistent).with_ttl(Duration::from_millis(200));
+        for (path, options) in [
+            (&container, open(CreateMode::Container)),
+            (&child, open(CreateMode::Persistent)),
+            (&short, life),
+        ] {
+            client
+                .create(path, b"", &options)
+                .await
+                .intended(format!("create {path} through {member}"))?;
+        }
+        client.delete(&child, None).await.intended("delete")?;
+        nodes.extend([container, short]);
+    }
+    for member in &ensemble.members {
+        let client = connect_by(connector, &member.address()).await?;
+        for path in &nodes {
+            wait_until_gone(&client, path).await.intended(member)?;
+        }
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use crate::environment::Environment;
 use crate::member::Flavor;
 use crate::sessions;
 use crate::tree::assert_equal_everywhere;
-use crate::workload::write_everything;
+use crate::workload::{outlive, write_everything};
 
 /// The last voter leads; small letters observe.
 const LAYOUTS: [(&str, bool); 8] = [
@@ -54,6 +54,7 @@ async fn exercise(ensemble: &mut Ensemble) -> Outcome<String> {
     }
     let moves = sessions::move_through_all(ensemble).await?;
     sessions::expire_at_each(ensemble).await?;
+    outlive(ensemble).await?;
     let nodes = assert_equal_everywhere(ensemble).await?;
     // Whoever leads next, and whoever comes back, has the same tree.
     let leader = ensemble.leader()?;
