@@ -11,22 +11,22 @@ use tempfile::TempDir;
 use zookeeper_client::{Acls, Client, CreateMode, Error};
 
 /// How long anything may take before a test gives up on it. Machines that run tests stall.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One member, running or not.
-pub struct Member {
-    pub id: usize,
-    pub client_port: u16,
-    pub admin_port: u16,
-    pub quorum_port: u16,
-    pub election_port: u16,
-    pub dir: PathBuf,
+pub(crate) struct Member {
+    pub(crate) id: usize,
+    pub(crate) client_port: u16,
+    pub(crate) admin_port: u16,
+    pub(crate) quorum_port: u16,
+    pub(crate) election_port: u16,
+    pub(crate) dir: PathBuf,
     child: Option<Child>,
 }
 
 /// An ensemble under a directory of its own.
-pub struct Ensemble {
-    pub members: Vec<Member>,
+pub(crate) struct Ensemble {
+    pub(crate) members: Vec<Member>,
     dir: TempDir,
 }
 
@@ -62,7 +62,7 @@ fn scratch() -> TempDir {
 
 impl Ensemble {
     /// Writes the configurations of `count` members, `extra` lines in each; starts none.
-    pub fn configure(count: usize, extra: &str) -> Self {
+    pub(crate) fn configure(count: usize, extra: &str) -> Self {
         let dir = scratch();
         let ports = free_ports(count * 4);
         let members = (1..=count)
@@ -110,7 +110,7 @@ impl Ensemble {
     }
 
     /// The same, started.
-    pub fn start(count: usize) -> Self {
+    pub(crate) fn start(count: usize) -> Self {
         let mut ensemble = Self::configure(count, "");
         for member in &mut ensemble.members {
             member.start();
@@ -119,7 +119,7 @@ impl Ensemble {
     }
 
     /// The connect string of all members.
-    pub fn connect_string(&self) -> String {
+    pub(crate) fn connect_string(&self) -> String {
         self.members
             .iter()
             .map(|member| format!("127.0.0.1:{}", member.client_port))
@@ -128,7 +128,7 @@ impl Ensemble {
     }
 
     /// Waits until a member that runs leads and serves, and says which.
-    pub fn leader(&self) -> usize {
+    pub(crate) fn leader(&self) -> usize {
         wait_for("a leader", || {
             self.members
                 .iter()
@@ -137,7 +137,7 @@ impl Ensemble {
     }
 
     /// Waits until all members that run serve.
-    pub fn wait_until_all_serve(&self) {
+    pub(crate) fn wait_until_all_serve(&self) {
         for member in self.members.iter().filter(|member| member.is_running()) {
             wait_for("every member to serve", || member.mode());
         }
@@ -159,7 +159,7 @@ impl Drop for Ensemble {
 }
 
 impl Member {
-    pub fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         assert!(self.child.is_none(), "member {} runs already", self.id);
         let log = fs::OpenOptions::new()
             .create(true)
@@ -177,12 +177,12 @@ impl Member {
         self.child = Some(child);
     }
 
-    pub fn is_running(&self) -> bool {
+    pub(crate) fn is_running(&self) -> bool {
         self.child.is_some()
     }
 
     /// kill -9.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().expect("a process of ours");
             child.wait().expect("a process of ours");
@@ -190,7 +190,7 @@ impl Member {
     }
 
     /// SIGTERM, and the exit code.
-    pub fn terminate(&mut self) -> Option<i32> {
+    pub(crate) fn terminate(&mut self) -> Option<i32> {
         let mut child = self.child.take().expect("a running member");
         let pid = i32::try_from(child.id()).expect("a process id");
         let killed = Command::new("kill")
@@ -213,7 +213,7 @@ impl Member {
     }
 
     /// A four-letter word's answer.
-    pub fn ask(&self, word: &str) -> Option<String> {
+    pub(crate) fn ask(&self, word: &str) -> Option<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.client_port)).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
         stream.write_all(word.as_bytes()).ok()?;
@@ -223,7 +223,7 @@ impl Member {
     }
 
     /// `leader`, `follower`… where the member serves.
-    pub fn mode(&self) -> Option<String> {
+    pub(crate) fn mode(&self) -> Option<String> {
         self.child.as_ref()?;
         let answer = self.ask("srvr")?;
         let mode = answer
@@ -240,7 +240,7 @@ impl Drop for Member {
 }
 
 /// Asks again and again until there is an answer.
-pub fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(answer) = ask() {
@@ -252,7 +252,7 @@ pub fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
 }
 
 /// A session with the cluster, retried until it stands.
-pub async fn connect(cluster: &str) -> Client {
+pub(crate) async fn connect(cluster: &str) -> Client {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match Client::connect(cluster).await {
@@ -269,7 +269,7 @@ pub async fn connect(cluster: &str) -> Client {
 }
 
 /// Creates a persistent node; true where it was acknowledged now or before.
-pub async fn create(client: &Client, path: &str, data: &[u8]) -> Result<(), Error> {
+pub(crate) async fn create(client: &Client, path: &str, data: &[u8]) -> Result<(), Error> {
     let options = CreateMode::Persistent.with_acls(Acls::anyone_all());
     match client.create(path, data, &options).await {
         Ok(_) | Err(Error::NodeExists) => Ok(()),

@@ -1,6 +1,7 @@
 //! Ensembles of real processes, spoken to by a client that is not ours.
 
 mod harness;
+mod read_only;
 
 use harness::{Ensemble, connect, create, wait_for};
 use std::collections::BTreeSet;
