@@ -56,6 +56,12 @@ pub(crate) const FOR_CLUSTER: &[Need] = &[
 /// For the end-to-end tests' independent client.
 pub(crate) const FOR_PYTHON: &[Need] = &[debian("python3", "python3")];
 
+/// For running Apache ZooKeeper beside our server.
+pub(crate) const FOR_JAVA: &[Need] = &[debian("java", "default-jre-headless")];
+
+/// For fetching Apache ZooKeeper.
+pub(crate) const FOR_JARS: &[Need] = &[debian("mvn", "maven")];
+
 /// Those of `needs` that the machine lacks.
 fn lacking(needs: &[Need]) -> Vec<Need> {
     needs

@@ -5,6 +5,7 @@ mod crds;
 mod debian;
 mod hash;
 mod image;
+mod java;
 mod kubectl;
 mod layers;
 mod progress;

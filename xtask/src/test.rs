@@ -14,7 +14,7 @@ use crate::cluster::Cluster;
 use crate::progress::Progress;
 use crate::project::{IMAGE, Project, VERSION};
 use crate::tools::Tools;
-use crate::{DEFAULT_INSTANCE, python, run};
+use crate::{DEFAULT_INSTANCE, debian, java, python, run};
 
 /// The instance that tests use, so that a person's own cluster stays as it is.
 const TEST_INSTANCE: &str = "test";
@@ -57,8 +57,14 @@ enum Stage {
     Unit,
     /// The committed CRD is the types'
     Crds,
+    /// Mixed ensembles with Apache ZooKeeper's own server
+    Interop,
+    /// The suites of kazoo and go-zookeeper, unchanged
+    Suites,
     /// The chart is valid and renders
     Helm,
+    /// The README's first command, on a cluster of its own
+    Up,
     /// A local cluster with the image and the operator
     Cluster,
     /// End to end on that cluster
@@ -66,13 +72,16 @@ enum Stage {
 }
 
 impl Stage {
-    const ALL: [Stage; 8] = [
+    const ALL: [Stage; 11] = [
         Stage::Fmt,
         Stage::Layers,
         Stage::Clippy,
         Stage::Unit,
         Stage::Crds,
+        Stage::Interop,
+        Stage::Suites,
         Stage::Helm,
+        Stage::Up,
         Stage::Cluster,
         Stage::E2e,
     ];
@@ -80,7 +89,12 @@ impl Stage {
     fn in_fast(self) -> bool {
         match self {
             Stage::Fmt | Stage::Layers | Stage::Clippy | Stage::Unit | Stage::Crds => true,
-            Stage::Helm | Stage::Cluster | Stage::E2e => false,
+            Stage::Interop
+            | Stage::Suites
+            | Stage::Helm
+            | Stage::Up
+            | Stage::Cluster
+            | Stage::E2e => false,
         }
     }
 
@@ -151,7 +165,8 @@ pub(crate) fn test(
         cluster_failed |= *stage == Stage::Cluster && !outcome.passed;
         outcomes.push(outcome);
     }
-    if stages.contains(&Stage::Cluster) && !options.keep {
+    let made_cluster = stages.contains(&Stage::Cluster) || stages.contains(&Stage::Up);
+    if made_cluster && !options.keep {
         outcomes.push(session.measure("down", |log| {
             run::run_logged(&mut session.xtask(&["down"])?, log)
         }));
@@ -233,11 +248,22 @@ impl Session<'_> {
                 "-D",
                 "warnings",
             ]),
-            Stage::Unit => cargo(&["test", "--workspace", "--exclude", "e2e", "--locked"]),
+            Stage::Unit => cargo(&[
+                "test",
+                "--workspace",
+                "--exclude",
+                "e2e",
+                "--exclude",
+                "interop",
+                "--locked",
+            ]),
+            Stage::Interop => self.interop(log),
+            Stage::Suites => self.suites(log),
+            Stage::Up => self.up(log),
             Stage::Crds => run::run_logged(&mut self.xtask(&["crds", "--check"])?, log),
             Stage::Helm => self.helm(log),
             Stage::Cluster => {
-                // Whatever an earlier run left would make this one something else than fresh.
+                // Whatever the stage before left would make this one something else than fresh.
                 run::run_logged(&mut self.xtask(&["down"])?, log)?;
                 run::run_logged(&mut self.xtask(&["up", "--memory", "--no-example"])?, log)
             }
@@ -279,6 +305,55 @@ impl Session<'_> {
                 .arg(&chart),
             log,
         )
+    }
+
+    /// The server as the other tests built it.
+    fn server(&self, log: &Path) -> Result<PathBuf> {
+        let build = ["build", "--package", "zookeeper-server", "--locked"];
+        run::run_logged(&mut self.cargo(&build), log)?;
+        Ok(self.project.target.join("debug/zookeeper-server"))
+    }
+
+    fn interop(&self, log: &Path) -> Result<()> {
+        let classpath = java::classpath(self.project, self.progress)?;
+        let server = self.server(log)?;
+        // These are ignored elsewhere, since they need Java.
+        let mut disks = self.cargo(&["test", "--package", "zookeeper-server", "--locked"]);
+        disks
+            .args(["--test", "java_reads_ours", "--", "--ignored"])
+            .env("ZOOKEEPER_CLASSPATH", &classpath);
+        run::run_logged(&mut disks, log)?;
+        let mut cargo = self.cargo(&["test", "--package", "interop", "--locked"]);
+        cargo
+            .env("INTEROP_JAVA_CLASSPATH", classpath)
+            .env("INTEROP_SERVER", server);
+        run::run_logged(&mut cargo, log)
+    }
+
+    fn suites(&self, log: &Path) -> Result<()> {
+        debian::require(self.project, self.progress, debian::FOR_PYTHON)?;
+        debian::require(self.project, self.progress, debian::FOR_TOOLS)?;
+        let server = self.server(log)?;
+        let mut suites = Command::new("python3");
+        suites
+            .arg(self.project.root.join("tests/suites/run.py"))
+            .arg("--cache")
+            .arg(self.project.cache.join("suites"))
+            .arg(server);
+        run::run_logged(&mut suites, log)
+    }
+
+    /// From nothing to a Ready ensemble by the README's first command, and the table it shows.
+    fn up(&self, log: &Path) -> Result<()> {
+        run::run_logged(&mut self.xtask(&["down"])?, log)?;
+        run::run_logged(&mut self.xtask(&["up", "--memory"])?, log)?;
+        let table = ["kubectl", "get", "zk", "demo", "--no-headers"];
+        let shown = run::output(&mut self.xtask(&table)?)?;
+        let columns: Vec<&str> = shown.split_whitespace().collect();
+        match columns.get(1..3) {
+            Some(["3/3", leader]) if leader.starts_with("demo-") => Ok(()),
+            _ => bail!("`kubectl get zk` does not show 3/3 and a leader: {shown}"),
+        }
     }
 
     fn e2e(&self, log: &Path) -> Result<()> {
@@ -331,7 +406,8 @@ mod tests {
     #[test]
     fn the_fast_set_starts_no_cluster() {
         let stages = chosen(&options(Set::Fast, &[], &[]));
-        assert!(!stages.contains(&Stage::Cluster) && !stages.contains(&Stage::E2e));
+        assert!(!stages.contains(&Stage::Up) && !stages.contains(&Stage::Cluster));
+        assert!(!stages.contains(&Stage::E2e) && !stages.contains(&Stage::Interop));
         assert!(stages.contains(&Stage::Unit));
     }
 
