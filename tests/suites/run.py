@@ -38,7 +38,7 @@ KAZOO_PORTS_EACH = 100
 KAZOO_SLOW_FIRST = ("test_client", "test_lock", "test_partitioner", "test_watchers", "test_connection")
 
 # No file takes longer than this, in seconds, unless a test hangs.
-FILE_LIMIT = 200
+FILE_LIMIT = 240
 TEST_LIMIT = 60
 # Without the server's half of SASL these wait for it without end.
 KAZOO_TEST_LIMITS = {"test_sasl": 15}
