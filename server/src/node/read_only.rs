@@ -44,11 +44,7 @@ impl ReadOnly {
 impl Engine {
     /// Begins to serve reads where no leader was found for long enough.
     pub(super) fn tend_read_only(&mut self) -> Result<(), NodeError> {
-        if self
-            .read_only
-            .begin_at
-            .is_none_or(|at| Instant::now() < at)
-        {
+        if self.read_only.begin_at.is_none_or(|at| Instant::now() < at) {
             return Ok(());
         }
         self.read_only.begin_at = None;
