@@ -122,7 +122,7 @@ def python_with_kazoo(cache):
         subprocess.run([sys.executable, "-m", "venv", home], check=True)
         subprocess.run(
             [python, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-            + ["--require-hashes", "-r", requirements],
+            + ["--require-hashes", "--no-deps", "-r", requirements],
             check=True,
         )
         shutil.copy(requirements, marker)
