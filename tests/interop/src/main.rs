@@ -9,6 +9,7 @@ mod ensemble;
 mod environment;
 mod load;
 mod member;
+mod raw;
 mod sessions;
 mod tree;
 mod workload;

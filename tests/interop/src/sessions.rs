@@ -3,9 +3,14 @@
 use crate::Outcome;
 use crate::client::{Intended, connect, connect_by, connector, ensure, open};
 use crate::ensemble::Ensemble;
+use crate::member::Member;
+use crate::raw::Raw;
 use crate::workload::wait_until_gone;
 use std::time::Duration;
 use zookeeper_client::{Client, CreateMode};
+
+/// `KeeperException.java` SESSIONMOVED.
+const SESSION_MOVED: i32 = -118;
 
 /// Takes one session through all members and back to the first: everywhere it has to be the same
 /// session, with its ephemerals. Says how often it moved.
@@ -57,6 +62,45 @@ pub(crate) async fn move_through_all(ensemble: &Ensemble) -> Outcome<usize> {
         }
     }
     Ok(moves)
+}
+
+/// A connection that its session has left can't write any more, and a session goes along with its
+/// own password only: tried from each member to the next.
+pub(crate) fn leave_connections_behind(ensemble: &Ensemble) -> Outcome {
+    let members = &ensemble.members;
+    for (index, from) in members.iter().enumerate() {
+        let to = &members[(index + 1) % members.len()];
+        let (mut left, session) = Raw::connect(from, None)?;
+        let here = format!("/left-{}", from.id);
+        expect_done(left.create(&here), &here, from)?;
+        let mut forged = session.clone();
+        forged.password[0] ^= 1;
+        let (_refused, given) = Raw::connect(to, Some(&forged))?;
+        if given.id != 0 {
+            return Err(format!("{to} took {forged:?} with a wrong password"));
+        }
+        let (mut moved, given) = Raw::connect(to, Some(&session))?;
+        if given != session {
+            return Err(format!("{to} gave {given:?} for {session:?} of {from}"));
+        }
+        let there = format!("/came-{}", from.id);
+        expect_done(moved.create(&there), &there, to)?;
+        // Java closes it without an answer, or says so.
+        match left.create("/never") {
+            Ok(0) => return Err(format!("{from} wrote for a session that is at {to}")),
+            Ok(SESSION_MOVED) | Err(_) => {}
+            Ok(other) => return Err(format!("{from} answered {other} to a session that left")),
+        }
+        expect_done(moved.close(), "the end of the session", to)?;
+    }
+    Ok(())
+}
+
+fn expect_done(answer: std::io::Result<i32>, what: &str, member: &Member) -> Outcome {
+    match answer {
+        Ok(0) => Ok(()),
+        other => Err(format!("{member} answered {other:?} to {what}")),
+    }
 }
 
 /// Leaves a session with each member and waits until all of them have expired.

@@ -12,7 +12,7 @@ use crate::workload::{outlive, write_everything};
 /// The last voter leads; small letters observe.
 const LAYOUTS: [(&str, bool); 8] = [
     ("JSJ", true),
-    ("JJS", false),
+    ("JJS", true),
     ("SSJ", false),
     ("JSS", true),
     ("JSJsj", false),
@@ -53,6 +53,7 @@ async fn exercise(ensemble: &mut Ensemble) -> Outcome<String> {
         alive.push(write_everything(member, "first").await?);
     }
     let moves = sessions::move_through_all(ensemble).await?;
+    sessions::leave_connections_behind(ensemble)?;
     sessions::expire_at_each(ensemble).await?;
     outlive(ensemble).await?;
     let nodes = assert_equal_everywhere(ensemble).await?;

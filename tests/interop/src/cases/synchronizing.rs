@@ -25,12 +25,12 @@ pub(super) fn cases() -> Vec<Case> {
         ));
         cases.push(Case::new(
             format!("catching up: {learner} takes the whole tree from {leader}"),
-            false,
+            true,
             move |environment| behind(environment, layout, 700, "SNAP"),
         ));
         cases.push(Case::new(
             format!("catching up: {learner} cuts off what only it has at the word of {leader}"),
-            false,
+            true,
             move |environment| ahead(environment, learner, "TRUNC", Late::No),
         ));
         // Java does not ask for a cut where its own history has gone on in a later epoch.
