@@ -331,10 +331,11 @@ impl Session<'_> {
     }
 
     fn suites(&self, log: &Path) -> Result<()> {
-        debian::require(self.project, self.progress, debian::FOR_PYTHON)?;
+        // The driver makes environments of its own; this one proves that the machine can.
+        let python = python::ready(self.project, self.progress)?;
         debian::require(self.project, self.progress, debian::FOR_TOOLS)?;
         let server = self.server(log)?;
-        let mut suites = Command::new("python3");
+        let mut suites = Command::new(python);
         suites
             .arg(self.project.root.join("tests/suites/run.py"))
             .arg("--cache")
