@@ -420,7 +420,7 @@ impl Engine {
         if matches!(serving, Serving::Leader | Serving::Standalone) {
             self.own_sessions();
         }
-        info!(as_ = serving.as_str(), "serving clients");
+        info!(role = serving.as_str(), "serving clients");
         self.serving = true;
         self.status_is_stale = true;
         self.report();
