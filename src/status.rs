@@ -372,6 +372,10 @@ fn trouble(
         let ContainerView::Stuck { reason, message } = &pod.container else {
             continue;
         };
+        // A pod on its way out ends its containers before it is gone: that is no trouble.
+        if pod.terminating {
+            continue;
+        }
         if reason == "Unschedulable" && observed.now.duration_since(pod.created) < SCHEDULING {
             continue;
         }

@@ -204,6 +204,32 @@ async fn a_roll_stops_at_a_member_that_does_not_come_back_and_says_so() {
 }
 
 #[tokio::test]
+async fn a_member_that_ends_because_its_pod_is_deleted_is_no_trouble() {
+    let scene = Scene::new(json!({"replicas": 3}));
+    scene.passes(6, &nothing_is_broken).await;
+    {
+        let mut world = scene.fake.0.lock().expect("unpoisoned");
+        let pod = world
+            .objects
+            .get_mut("/api/v1/namespaces/default/pods/demo-0")
+            .expect("the pod");
+        pod["metadata"]["deletionTimestamp"] = json!(CREATED);
+        pod["status"]["phase"] = json!("Succeeded");
+        pod["status"]["conditions"][0]["status"] = json!("False");
+        // Of a moment ago: for minutes it would be trouble.
+        pod["status"]["conditions"][0]["lastTransitionTime"] =
+            json!(k8s_openapi::jiff::Timestamp::now().to_string());
+        pod["status"]["containerStatuses"][0]["ready"] = json!(false);
+    }
+    scene.passes(1, &nothing_is_broken).await;
+    assert_eq!(scene.condition("Ready").0, "False");
+    assert_eq!(
+        scene.condition("Degraded"),
+        ("False".to_owned(), "AsExpected".to_owned())
+    );
+}
+
+#[tokio::test]
 async fn a_paused_cluster_is_reported_and_left_alone() {
     let scene = Scene::new(json!({"replicas": 3}));
     scene.passes(6, &nothing_is_broken).await;
