@@ -219,3 +219,32 @@ pub(crate) fn restarts(kube: &Kube) -> Outcome<Vec<(String, String)>> {
         .map(|(_, pod, note)| (pod, note))
         .collect())
 }
+
+/// Everything the operator has warned of in this run's namespace.
+pub(crate) fn warnings(kube: &Kube) -> Outcome<Vec<String>> {
+    let events = kube.list(&["events.events.k8s.io"])?;
+    let mut warnings: Vec<String> = events
+        .iter()
+        .filter(|event| {
+            event["type"] == "Warning" && event["regarding"]["kind"] == "ZooKeeperCluster"
+        })
+        // One that is repeated only counts on.
+        .map(|event| {
+            format!(
+                "{} {} {}",
+                event["reason"], event["note"], event["series"]["count"]
+            )
+        })
+        .collect();
+    warnings.sort();
+    Ok(warnings)
+}
+
+/// The operator has warned of nothing since it had warned of `before`.
+pub(crate) fn no_warning_since(kube: &Kube, before: &[String]) -> Outcome {
+    let mut now = warnings(kube)?;
+    now.retain(|warning| !before.contains(warning));
+    crate::wait::ensure(now.is_empty(), || {
+        format!("the operator warned although nothing needed a person: {now:?}")
+    })
+}

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 pub(super) fn case(suite: &mut Suite) -> Outcome {
     let first = suite.ensemble()?;
     suite.disturb();
+    let warned = ensemble::warnings(&suite.kube)?;
     let writer = suite.writer(&first, "deletion", 150)?;
     let mut current = delete(suite, &writer, &first, &first.leader.clone(), "the leader")?;
     for member in &first.members {
@@ -49,6 +50,7 @@ pub(super) fn case(suite: &mut Suite) -> Outcome {
     ensure(last.members == current.members, || {
         "the new operator restarted a member".to_owned()
     })?;
+    ensemble::no_warning_since(&suite.kube, &warned)?;
     suite.finish(writer, &last).map(drop)
 }
 

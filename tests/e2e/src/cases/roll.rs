@@ -19,6 +19,7 @@ pub(super) fn case(suite: &mut Suite) -> Outcome {
     suite.disturb();
     let writer = suite.writer(&before, "roll", 150)?;
     let announced = ensemble::restarts(&suite.kube)?.len();
+    let warned = ensemble::warnings(&suite.kube)?;
     let (began, started) = (now(), Instant::now());
     // A value no other run has left behind.
     let limit = 100 + u64::from(std::process::id() % 900);
@@ -79,6 +80,7 @@ pub(super) fn case(suite: &mut Suite) -> Outcome {
     ensure(gap < GAP_MAX, || {
         format!("no write was acknowledged for {gap:.1} s")
     })?;
+    ensemble::no_warning_since(&suite.kube, &warned)?;
     suite.finish(writer, &after).map(drop)
 }
 
