@@ -123,22 +123,19 @@ impl Writer {
         )
     }
 
-    /// When the first write was acknowledged after the connection that was lost since `time`. What
-    /// was still on its way to the client when the servers died does not count.
+    /// When the first write was acknowledged over the connection that followed the one lost since
+    /// `time`. What was still on its way to the client when the servers died does not count.
     pub(crate) fn first_after_loss(&self, time: f64, at_most: Duration) -> Outcome<f64> {
         until("a write is acknowledged again", at_most, || {
             let facts = self.facts();
             let at = |fact: &Value| fact["t"].as_f64().unwrap_or(0.0);
-            let mut since = facts
-                .iter()
-                .skip_while(|fact| {
-                    at(fact) < time || fact["e"] != "state" || fact["state"] == "CONNECTED"
-                })
-                .peekable();
-            if since.peek().is_none() {
-                return Err("the connection was not lost".to_owned());
+            let mut facts = facts.iter().skip_while(|fact| at(fact) < time);
+            for state in ["SUSPENDED", "CONNECTED"] {
+                if !facts.any(|fact| fact["e"] == "state" && fact["state"] == state) {
+                    return Err(format!("the client was not {state} yet"));
+                }
             }
-            let first = since.find(|fact| fact["e"] == "ack");
+            let first = facts.find(|fact| fact["e"] == "ack");
             first.map(at).ok_or_else(|| "none".to_owned())
         })
     }

@@ -82,6 +82,11 @@ fn take_away_an_earlier_install(suite: &mut Suite) -> Outcome {
     if operator::is_installed(&kube)? {
         operator::uninstall(&kube)?;
     }
+    // It loses its rights together with its life, so it cannot give its lease back; a bare
+    // cluster has none to wait for.
+    let namespace = ["--namespace", operator::NAMESPACE];
+    let lease = ["delete", "lease", operator::RELEASE, "--ignore-not-found"];
+    kube.run(&[lease.as_slice(), &namespace].concat())?;
     if has_crd()? {
         kube.run(&["delete", "crd", CRD, "--timeout=60s"])?;
     }
