@@ -127,11 +127,12 @@ async fn ready(State(admin): State<Admin>) -> Response {
             (StatusCode::OK, text).into_response()
         }
         None => {
-            let state = admin.service.status.read().state;
-            let text = match state {
-                MemberState::Starting => "starting: reading its disk\n",
-                MemberState::Looking => "looking for a leader\n",
-                _ => "not serving: synchronising with its ensemble\n",
+            let status = admin.service.status.read();
+            let text = match (&status.fault, status.state) {
+                (Some(fault), _) => format!("{fault}\n"),
+                (None, MemberState::Starting) => "starting: reading its disk\n".into(),
+                (None, MemberState::Looking) => "looking for a leader\n".into(),
+                (None, _) => "not serving: synchronising with its ensemble\n".into(),
             };
             (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
         }
@@ -171,6 +172,7 @@ fn member_page(service: &Service) -> Value {
         "voters": status.voters.iter().map(|id| id.0).collect::<Vec<_>>(),
         "learners": status.learners.iter().map(learner).collect::<Vec<_>>(),
         "connections": connections,
+        "fault": status.fault,
     })
 }
 

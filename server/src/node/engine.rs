@@ -2,6 +2,8 @@
 
 use super::alone::Alone;
 use super::containers::Containers;
+use super::disk::{Disk, HEARTBEAT, long};
+use super::full_disk::{FullDisk, Waited};
 use super::log_thread::LogThread;
 use super::read_only::ReadOnly;
 use super::requests::{Sessions, wall_now};
@@ -26,8 +28,6 @@ use tracing::{error, info, warn};
 
 /// Events taken before their outputs are flushed: enough to batch, few enough to stay responsive.
 const EVENTS_MAX: usize = 4_096;
-/// How long the loop sleeps at most, so that its heartbeat shows that it turns over.
-const HEARTBEAT: Duration = Duration::from_millis(500);
 
 /// Who decides the order of transactions.
 pub(super) enum Order {
@@ -49,9 +49,6 @@ pub(super) struct Peers {
     pub(super) epochs: EpochFiles,
 }
 
-/// Reads the tree from disk anew, as at the start.
-pub(super) type Recover = Box<dyn Fn() -> Result<Database, StorageError> + Send>;
-
 /// Everything that one member's thread owns.
 pub(super) struct Engine {
     pub(super) me: ServerId,
@@ -64,7 +61,10 @@ pub(super) struct Engine {
     pub(super) sessions: Sessions,
     pub(super) containers: Containers,
     pub(super) read_only: ReadOnly,
-    pub(super) recover: Recover,
+    pub(super) disk: Disk,
+    pub(super) full_disk: FullDisk,
+    /// Where the log's thread says what it has done.
+    pub(super) events: mpsc::Sender<NodeEvent>,
     pub(super) started: Instant,
     /// The link to the leader, with its number.
     pub(super) link: Option<LeaderLink>,
@@ -83,9 +83,20 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    /// Runs until told to stop, or until the disk fails.
+    /// Runs until told to stop, or until the disk fails in another way than by being full.
     pub(super) fn run(mut self, events: &mpsc::Receiver<NodeEvent>) -> Result<(), NodeError> {
-        let result = self.turn_over(events);
+        let result = loop {
+            let problem = match self.turn_over(events) {
+                Err(NodeError::Storage(problem)) if problem.is_disk_full() => problem,
+                result => break result,
+            };
+            match self.wait_for_room(&problem, events) {
+                Ok(Waited::ThereIsRoom) => {}
+                // Nothing is under way that could be finished.
+                Ok(Waited::Shutdown) => return Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
         self.service.stop_serving();
         if let Some(peers) = &self.peers {
             peers.learners.set_leading(false);
@@ -157,7 +168,7 @@ impl Engine {
         }
     }
 
-    fn now(&self) -> NowMs {
+    pub(super) fn now(&self) -> NowMs {
         NowMs(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 
@@ -191,7 +202,10 @@ impl Engine {
                     Ok(())
                 }
             }
-            NodeEvent::LogFailed(error) => Err(NodeError::Storage(error)),
+            NodeEvent::LogFailed { generation } if self.log.began_with(generation) => {
+                Err(self.log.failure().into())
+            }
+            NodeEvent::LogFailed { .. } => Ok(()),
             NodeEvent::SnapshotDone(result) => {
                 self.snapshots.done(result);
                 Ok(())
@@ -460,16 +474,21 @@ impl Engine {
     fn truncate(&mut self, to: Zxid, reload: bool) -> Result<(), NodeError> {
         self.flush()?;
         warn!(%to, reload, "cutting the log: the leader does not have what is behind");
-        match self.snapshots.forget_behind(to) {
-            Ok(()) => self.log.truncate(to)??,
-            Err(StorageError::CantTruncate { .. }) => {
+        let (snapshots, log) = (&self.snapshots, &mut self.log);
+        let cut = long(&self.service, || {
+            snapshots.forget_behind(to)?;
+            log.truncate(to)
+        });
+        match cut {
+            Ok(()) => {}
+            Err(NodeError::Storage(StorageError::CantTruncate { .. })) => {
                 warn!(%to, "this disk can't be taken back so far; the whole tree is asked for");
                 return self.step(Input::HistoryUnusable);
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error),
         }
         if reload {
-            let database = (self.recover)()?;
+            let database = long(&self.service, || self.disk.recover())?.database;
             if database.last_processed() > to {
                 return Err(NodeError::CutTooFar {
                     to,
@@ -488,9 +507,12 @@ impl Engine {
         };
         database.set_last_processed(zxid);
         info!(%zxid, nodes = database.tree.node_count(), "taking over the leader's tree");
-        self.snapshots.write_now(zxid, &database.freeze())?;
-        self.log.continue_behind(zxid)??;
-        self.snapshots.forget_newer(zxid)?;
+        let (snapshots, log, tree) = (&self.snapshots, &mut self.log, database.freeze());
+        long(&self.service, || {
+            snapshots.write_now(zxid, &tree)?;
+            log.continue_behind(zxid)?;
+            snapshots.forget_newer(zxid)
+        })?;
         self.service.replace_database(*database);
         Ok(())
     }

@@ -1,6 +1,5 @@
 //! Why a member stops.
 
-use super::log_thread::LogGone;
 use crate::ids::Zxid;
 use crate::jute::JuteError;
 use crate::storage::StorageError;
@@ -12,9 +11,6 @@ pub enum NodeError {
     /// The disk.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// The log thread has ended; its own error was logged.
-    #[error("the transaction log can't go on")]
-    LogGone,
     /// A committed transaction that is none.
     #[error("the committed transaction {zxid} can't be read: {source}")]
     Undecodable {
@@ -63,10 +59,4 @@ pub enum NodeError {
     /// The engine's thread has panicked.
     #[error("the server's engine has stopped unexpectedly")]
     EngineGone,
-}
-
-impl From<LogGone> for NodeError {
-    fn from(_: LogGone) -> Self {
-        NodeError::LogGone
-    }
 }

@@ -12,8 +12,10 @@
 mod alone;
 mod autopurge;
 mod containers;
+mod disk;
 mod engine;
 mod error;
+mod full_disk;
 mod log_thread;
 mod read_only;
 mod requests;
@@ -21,6 +23,8 @@ mod settings;
 mod snapshots;
 mod start;
 mod status;
+#[cfg(test)]
+mod tests;
 
 pub use error::NodeError;
 pub use start::run;
@@ -45,8 +49,8 @@ pub(crate) enum NodeEvent {
     Peer(PeerEvent),
     /// The log is durable up to `zxid`.
     Persisted { generation: u64, zxid: Zxid },
-    /// The log can't be written any more.
-    LogFailed(StorageError),
+    /// The log thread that began with this number can't go on; it knows why.
+    LogFailed { generation: u64 },
     /// A snapshot has been written, or has not.
     SnapshotDone(Result<Zxid, StorageError>),
     /// Close in order.

@@ -35,6 +35,11 @@ impl ReadOnly {
         self.begin_at = self.enabled.then(|| now + self.grace);
     }
 
+    /// Nothing is looked for.
+    pub(super) fn stop(&mut self) {
+        self.begin_at = None;
+    }
+
     /// When [`Engine::tend_read_only`] has something to do, if ever.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.begin_at

@@ -92,7 +92,7 @@ impl Snapshots {
         let spawned = thread::Builder::new()
             .name("snapshot".into())
             .spawn(move || {
-                let result = dir.save(zxid, &frozen).map(|_| zxid);
+                let result = dir.save_if_room(zxid, &frozen).map(|_| zxid);
                 let _node_gone = events.send(NodeEvent::SnapshotDone(result));
             });
         match spawned {

@@ -2,8 +2,10 @@
 
 use super::alone::Alone;
 use super::containers::Containers;
+use super::disk::{Disk, OpenDisk, durable};
 use super::engine::{Engine, Order, Peers};
 use super::error::NodeError;
+use super::full_disk::FullDisk;
 use super::log_thread::LogThread;
 use super::read_only::ReadOnly;
 use super::requests::{Sessions, wall_now};
@@ -16,11 +18,9 @@ use crate::ids::ServerId;
 use crate::net::client::Listener;
 use crate::net::peer::{Bind, ElectionNet, LearnerNet, LinkSettings, PeerSink, listen};
 use crate::service::Service;
-use crate::storage::{
-    Directories, EpochFiles, LogOptions, Recovered, SnapshotDir, TxnLog, read_cluster_id, recover,
-};
+use crate::storage::{EpochFiles, Recovered, SnapshotDir, read_cluster_id};
 use crate::txn::Preparer;
-use crate::zab::{Durable, Entry, NowMs, Zab};
+use crate::zab::{NowMs, Zab};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
@@ -143,10 +143,10 @@ async fn bind_client(
 }
 
 /// An engine in pieces: the consensus is made on the engine's own thread.
-struct Parts {
-    service: Arc<Service>,
+pub(super) struct Parts {
+    pub(super) service: Arc<Service>,
     snapshot_dir: SnapshotDir,
-    make: Box<dyn FnOnce() -> Engine + Send>,
+    pub(super) make: Box<dyn FnOnce() -> Engine + Send>,
 }
 
 impl Parts {
@@ -155,27 +155,21 @@ impl Parts {
     }
 }
 
-async fn prepare(
+pub(super) async fn prepare(
     config: &ServerConfig,
     events: &mpsc::Sender<NodeEvent>,
 ) -> Result<Parts, NodeError> {
     let storage = &config.storage;
-    let directories = Arc::new(Directories::open(
-        &config.data_dir,
-        &config.data_log_dir,
-        storage.datadir_autocreate,
-    )?);
-    let cluster_id = read_cluster_id(directories.data_dir())?;
-    let log_options = LogOptions::of(storage);
-    // Opening the log first cuts a torn tail, which recovery would only stop at.
-    let log = TxnLog::open(&directories.logs(), log_options)?;
+    let disk = Disk::new(config)?;
+    let cluster_id = read_cluster_id(disk.directories().data_dir())?;
     let begun = Instant::now();
+    let OpenDisk { log, recovered } = disk.open()?;
     let Recovered {
         database,
         last_logged,
         recent,
         initialized,
-    } = recover(&directories, config)?;
+    } = recovered;
     info!(
         zxid = %last_logged,
         nodes = database.tree.node_count(),
@@ -192,11 +186,11 @@ async fn prepare(
         status.config_version = config.ensemble.version;
         status.config_text = config.ensemble.to_string();
     }
-    let log = LogThread::start(log, events.clone()).map_err(|source| NodeError::System {
+    let log = LogThread::start(log, events.clone(), 0).map_err(|source| NodeError::System {
         intention: "start the log's thread",
         source,
     })?;
-    let snapshot_dir = SnapshotDir::of(&directories, config);
+    let snapshot_dir = disk.snapshots();
     let snapshots = Snapshots::new(
         snapshot_dir.clone(),
         u64::from(storage.snap_count),
@@ -206,7 +200,7 @@ async fn prepare(
     );
     let started = Instant::now();
     let peers = if config.is_distributed() {
-        let epochs = EpochFiles::open(&directories.snapshots(), last_logged)?;
+        let epochs = disk.epochs(last_logged)?;
         Some(connect_peers(config, me, epochs, events).await?)
     } else {
         None
@@ -216,22 +210,14 @@ async fn prepare(
     let sessions = Sessions::new(config.tick_time_ms, started);
     let containers = Containers::new(&config.container, started);
     let read_only = ReadOnly::new(config);
-    let config = config.clone();
+    let events = events.clone();
     let shared = Arc::clone(&service);
     let make = move || {
         let mut outputs = Vec::new();
         let order = match &peers {
             None => Order::Alone(Alone::new(last_logged)),
             Some(peers) => {
-                let durable = Durable {
-                    accepted_epoch: peers.epochs.accepted(),
-                    current_epoch: peers.epochs.current(),
-                    last_logged: initialized.then_some(last_logged),
-                    recent: recent
-                        .into_iter()
-                        .map(|(zxid, payload)| Entry { zxid, payload })
-                        .collect(),
-                };
+                let durable = durable(&peers.epochs, initialized, last_logged, recent);
                 let zab = Zab::new(zab_settings, durable, NowMs(0), &mut outputs);
                 Order::Ensemble(Box::new(zab))
             }
@@ -247,7 +233,9 @@ async fn prepare(
             sessions,
             containers,
             read_only,
-            recover: Box::new(move || Ok(recover(&directories, &config)?.database)),
+            disk,
+            full_disk: FullDisk::new(),
+            events,
             started,
             link: None,
             links_made: 0,

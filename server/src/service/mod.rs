@@ -141,7 +141,14 @@ impl Service {
     /// Puts another database in the place of this one, after the leader sent a whole snapshot.
     /// Only while nobody is served.
     pub fn replace_database(&self, database: Database) {
-        *self.database.write() = database;
+        let old = std::mem::replace(&mut *self.database.write(), database);
+        // A million nodes take their time to be forgotten, and nobody needs to wait for it.
+        if let Err(error) = std::thread::Builder::new()
+            .name("forget".into())
+            .spawn(move || drop(old))
+        {
+            tracing::debug!(%error, "the old database was let go of on the spot");
+        }
     }
 
     /// Closes the session's connection on this server, where it has one: the session is no more.

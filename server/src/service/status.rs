@@ -122,6 +122,8 @@ pub struct NodeStatus {
     pub voters: Vec<ServerId>,
     /// On the leader: who follows.
     pub learners: Vec<LearnerStatus>,
+    /// Why it takes no part for now, as a full disk: a sentence for people.
+    pub fault: Option<String>,
     /// When the node's loop last came round. `/live` fails where it is too old.
     pub heartbeat: Instant,
     /// Proposals' sizes in bytes on the leader: last, smallest, largest; -1 before the first.
@@ -146,6 +148,7 @@ impl Default for NodeStatus {
             cluster_id: None,
             voters: Vec::new(),
             learners: Vec::new(),
+            fault: None,
             heartbeat: Instant::now(),
             proposal_bytes: (-1, -1, -1),
             data_dir_bytes: 0,

@@ -2,6 +2,7 @@
 
 use super::error::StorageError;
 use super::files::{self, VERSION_DIR};
+use super::room;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -88,6 +89,19 @@ impl Directories {
     #[must_use]
     pub fn log_dir(&self) -> &Path {
         &self.log_dir
+    }
+
+    /// Whether both directories have room for a member that logs in steps of `pre_alloc_bytes`.
+    ///
+    /// # Errors
+    /// [`StorageError::Io`] for anything but a lack of room.
+    pub fn have_room(&self, pre_alloc_bytes: u64) -> Result<bool, StorageError> {
+        for dir in [self.snapshots(), self.logs()] {
+            if !room::has_room(&dir, room::needed(&dir, pre_alloc_bytes))? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Where snapshots and epochs are: `version-2` in dataDir.

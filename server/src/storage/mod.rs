@@ -12,6 +12,7 @@ mod identity;
 pub mod log;
 mod purge;
 mod recover;
+mod room;
 pub mod snapshot;
 mod snapshot_dir;
 

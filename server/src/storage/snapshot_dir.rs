@@ -6,10 +6,12 @@ use super::files;
 use super::log::read_log;
 use super::purge::{Purged, purge};
 use super::recover::follows;
+use super::room;
 use super::snapshot::{self, SnapshotOptions, list_snapshots, save_snapshot};
-use crate::config::ServerConfig;
+use crate::config::{Compression, ServerConfig};
 use crate::ids::Zxid;
 use crate::tree::Frozen;
+use std::io;
 use std::path::PathBuf;
 
 /// Where a server's snapshots go, and how they are written.
@@ -18,13 +20,18 @@ pub struct SnapshotDir {
     snapshots: PathBuf,
     logs: PathBuf,
     options: SnapshotOptions,
+    /// Bytes that a snapshot leaves to the log.
+    log_step_bytes: u64,
 }
 
 impl SnapshotDir {
     /// The directory of a configured server.
     #[must_use]
     pub fn of(directories: &Directories, config: &ServerConfig) -> Self {
-        Self::new(directories, SnapshotOptions::of(&config.storage))
+        SnapshotDir {
+            log_step_bytes: config.storage.pre_alloc_bytes,
+            ..Self::new(directories, SnapshotOptions::of(&config.storage))
+        }
     }
 
     /// The directory, with snapshots written as `options` say.
@@ -34,7 +41,31 @@ impl SnapshotDir {
             snapshots: directories.snapshots(),
             logs: directories.logs(),
             options,
+            log_step_bytes: 0,
         }
+    }
+
+    /// As [`SnapshotDir::save`], but only where there is clearly room for it and for the log's next
+    /// step: a snapshot must not take the log's last bytes, for a while, only to fail itself.
+    ///
+    /// # Errors
+    /// As [`SnapshotDir::save`].
+    pub fn save_if_room(&self, zxid: Zxid, frozen: &Frozen) -> Result<PathBuf, StorageError> {
+        // Packed ones are smaller by how much nobody knows before; a third is the usual size.
+        let packed = match self.options.compression {
+            Compression::None => 1,
+            Compression::Gzip | Compression::Snappy => 3,
+        };
+        let wanted = frozen.snapshot_bytes() / packed + self.log_step_bytes;
+        let free =
+            room::free(&self.snapshots).map_err(StorageError::io("look at", &self.snapshots))?;
+        if free < wanted {
+            let full = io::Error::from(io::ErrorKind::StorageFull);
+            return Err(StorageError::io("write a snapshot in", &self.snapshots)(
+                full,
+            ));
+        }
+        self.save(zxid, frozen)
     }
 
     /// Writes a snapshot; durable on return. See [`save_snapshot`].

@@ -146,6 +146,7 @@ impl Database {
             sessions,
             last_processed: self.last_processed,
             digest: self.tree.digest(),
+            data_size: self.tree.data_size,
         }
     }
 }

@@ -29,6 +29,7 @@ pub struct Frozen {
     pub(super) sessions: Vec<(SessionId, i32)>,
     pub(super) last_processed: Zxid,
     pub(super) digest: i64,
+    pub(super) data_size: i64,
 }
 
 impl Frozen {
@@ -48,6 +49,18 @@ impl Frozen {
     #[must_use]
     pub fn node_count(&self) -> usize {
         self.slab.len()
+    }
+
+    /// About how many bytes [`Frozen::write_snapshot`] makes: all but the lists.
+    #[must_use]
+    pub fn snapshot_bytes(&self) -> u64 {
+        // Two lengths, the list's number and the stat.
+        const NODE_BYTES: u64 = 4 + 4 + 8 + 60;
+        const SESSION_BYTES: u64 = 8 + 4;
+        let names_and_data = u64::try_from(self.data_size).unwrap_or(0);
+        names_and_data
+            + self.node_count() as u64 * NODE_BYTES
+            + self.sessions.len() as u64 * SESSION_BYTES
     }
 
     /// Writes sessions, lists and nodes, in pieces; what a snapshot file has around them (header,

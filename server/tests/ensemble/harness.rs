@@ -21,6 +21,8 @@ pub(crate) struct Member {
     pub(crate) quorum_port: u16,
     pub(crate) election_port: u16,
     pub(crate) dir: PathBuf,
+    /// What starts the server, in front of its own command line.
+    pub(crate) wrapper: Vec<String>,
     child: Option<Child>,
 }
 
@@ -79,6 +81,7 @@ impl Ensemble {
                     quorum_port,
                     election_port,
                     dir: dir.path().join(format!("member-{id}")),
+                    wrapper: Vec::new(),
                     child: None,
                 }
             })
@@ -166,7 +169,10 @@ impl Member {
             .append(true)
             .open(self.dir.join("log.txt"))
             .expect("a log file");
-        let child = Command::new(env!("CARGO_BIN_EXE_zookeeper-server"))
+        let server = env!("CARGO_BIN_EXE_zookeeper-server").to_owned();
+        let mut words = self.wrapper.iter().chain([&server]);
+        let child = Command::new(words.next().expect("a program"))
+            .args(words)
             .args(["run", "--log-level", "debug"])
             .arg(self.dir.join("zoo.cfg"))
             .stdin(Stdio::null())
@@ -175,6 +181,23 @@ impl Member {
             .spawn()
             .expect("the server's binary");
         self.child = Some(child);
+    }
+
+    /// Takes the ensemble out of the configuration.
+    pub(crate) fn make_standalone(&self) {
+        let path = self.dir.join("zoo.cfg");
+        let text = fs::read_to_string(&path).expect("zoo.cfg");
+        let lines = text
+            .lines()
+            .filter(|line| !line.starts_with("server.") && !line.starts_with("standaloneEnabled"));
+        let text = lines.collect::<Vec<_>>().join("\n");
+        fs::write(path, text + "\n").expect("zoo.cfg");
+    }
+
+    /// Whether the process is still the one that was started.
+    pub(crate) fn still_runs(&mut self) -> bool {
+        let child = self.child.as_mut();
+        child.is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
     pub(crate) fn is_running(&self) -> bool {

@@ -136,6 +136,14 @@ impl ElectionNet {
         }
     }
 
+    /// Takes back what has not left, and repeats nothing to whoever connects: this member takes no
+    /// part for a while.
+    pub fn fall_silent(&self) {
+        for peer in self.shared.peers.lock().values() {
+            peer.state.lock().latest = None;
+        }
+    }
+
     fn peer(&self, id: ServerId, address: Option<HostPort>) -> Arc<Peer> {
         let mut peers = self.shared.peers.lock();
         let peer = peers.entry(id).or_insert_with(|| {

@@ -9,6 +9,8 @@ mod window;
 mod write;
 
 #[cfg(test)]
+pub(crate) mod faulty;
+#[cfg(test)]
 mod tests;
 
 pub use read::{LogReader, TornTail, read_log, read_log_file};

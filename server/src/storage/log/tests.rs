@@ -1,7 +1,7 @@
 //! The log against torn ends, damage, full disks and truncation.
 
+use super::faulty::{Faults, faulty_log};
 use super::format::{self, FILE_HEADER_LEN};
-use super::medium::{LogFile, Medium};
 use super::write::padded_size;
 use super::*;
 use crate::ids::{Epoch, SessionId, WallMs, Xid, Zxid};
@@ -13,7 +13,6 @@ use proptest::prelude::*;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const OPTIONS: LogOptions = LogOptions {
@@ -437,70 +436,8 @@ fn a_history_goes_on_behind_a_snapshot_but_never_before_the_log() {
     assert_eq!(zxids(dir.path(), 100), [101]);
 }
 
-/// A disk whose next operations fail as told.
-#[derive(Clone, Default)]
-struct Faults(Arc<Mutex<Vec<(&'static str, io::ErrorKind)>>>);
-
-impl Faults {
-    fn next(&self, operation: &'static str, kind: io::ErrorKind) {
-        self.0.lock().unwrap().push((operation, kind));
-    }
-
-    fn check(&self, operation: &'static str) -> io::Result<()> {
-        let mut faults = self.0.lock().unwrap();
-        match faults.iter().position(|fault| fault.0 == operation) {
-            Some(at) => Err(faults.remove(at).1.into()),
-            None => Ok(()),
-        }
-    }
-}
-
-struct FaultyMedium(Faults, super::medium::Disk);
-struct FaultyFile(Faults, Box<dyn LogFile>);
-
-impl Medium for FaultyMedium {
-    fn create(&mut self, path: &Path) -> io::Result<Box<dyn LogFile>> {
-        self.0.check("create")?;
-        Ok(Box::new(FaultyFile(self.0.clone(), self.1.create(path)?)))
-    }
-    fn sync_dir(&mut self, dir: &Path) -> io::Result<()> {
-        self.0.check("sync_dir")?;
-        self.1.sync_dir(dir)
-    }
-    fn remove(&mut self, path: &Path) -> io::Result<()> {
-        self.0.check("remove")?;
-        self.1.remove(path)
-    }
-}
-
-impl LogFile for FaultyFile {
-    fn write_all_at(&mut self, bytes: &[u8], at: u64) -> io::Result<()> {
-        if let Err(error) = self.0.check("write") {
-            // A write that fails has often written a part.
-            self.1.write_all_at(&bytes[..bytes.len() / 2], at)?;
-            return Err(error);
-        }
-        self.1.write_all_at(bytes, at)
-    }
-    fn sync_data(&mut self) -> io::Result<()> {
-        self.0.check("sync")?;
-        self.1.sync_data()
-    }
-    fn grow(&mut self, from: u64, to: u64) -> io::Result<()> {
-        self.0.check("grow")?;
-        self.1.grow(from, to)
-    }
-    fn set_len(&mut self, len: u64) -> io::Result<()> {
-        self.0.check("set_len")?;
-        self.1.set_len(len)
-    }
-}
-
 fn faulty(dir: &Path) -> (TxnLog, Faults) {
-    let faults = Faults::default();
-    let medium = FaultyMedium(faults.clone(), super::medium::Disk);
-    let log = TxnLog::with_medium(dir, OPTIONS, Zxid::ZERO, Box::new(medium));
-    (log, faults)
+    faulty_log(dir, OPTIONS)
 }
 
 #[test]
@@ -562,6 +499,23 @@ fn any_other_failure_poisons_the_log_for_good() {
             assert!(log.truncate(Zxid::ZERO).is_err(), "{operation}");
         }
         assert_eq!(log.last_committed(), Zxid::ZERO, "{operation}");
+    }
+}
+
+#[test]
+fn what_a_failed_fsync_left_behind_is_not_found_by_the_next_start() {
+    for prepared in [0, 2] {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut log, faults) = faulty(dir.path());
+        append(&mut log, 1..=prepared);
+        faults.next("sync", io::ErrorKind::Other);
+        let next = Zxid(prepared + 1);
+        log.append(next, &payload(next, 10)).unwrap();
+        assert!(log.commit().is_err());
+        drop(log);
+        // Read again it would pass for durable, and be voted with.
+        assert_eq!(zxids(dir.path(), 0), range(1, prepared));
+        assert_eq!(open(dir.path()).last_committed(), Zxid(prepared));
     }
 }
 

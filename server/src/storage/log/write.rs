@@ -92,20 +92,18 @@ impl TxnLog {
     /// [`StorageError::LogDamaged`] where the end can't be found without losing transactions,
     /// [`StorageError::Io`].
     pub fn open(dir: &Path, options: LogOptions) -> Result<Self, StorageError> {
-        let last = last_logged(dir)?;
-        for tail in &last.torn {
-            tracing::warn!(file = %tail.path.display(), offset = tail.offset, reason = tail.reason, "cutting the torn end of a transaction log");
-            super::truncate::cut(&tail.path, tail.offset)?;
-        }
         // After a crash of the process alone, what can be read need not be on the disk, and the
         // member is about to answer for all of it.
         if options.force_sync
             && let Some((_, newest)) = files::list_logs(dir)?.last()
         {
-            std::fs::File::open(newest)
-                .and_then(|file| file.sync_all())
-                .map_err(StorageError::io("make durable", newest))?;
+            read_from_disk_alone(newest).map_err(StorageError::io("make durable", newest))?;
             files::sync_dir(dir)?;
+        }
+        let last = last_logged(dir)?;
+        for tail in &last.torn {
+            tracing::warn!(file = %tail.path.display(), offset = tail.offset, reason = tail.reason, "cutting the torn end of a transaction log");
+            super::truncate::cut(&tail.path, tail.offset)?;
         }
         Ok(Self::with_medium(dir, options, last.zxid, Box::new(Disk)))
     }
@@ -134,6 +132,12 @@ impl TxnLog {
     #[must_use]
     pub fn last_committed(&self) -> Zxid {
         self.committed
+    }
+
+    /// The directory that it is in.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// Bytes of the current file that count, without the zeros in advance.
@@ -201,6 +205,9 @@ impl TxnLog {
                 return Err(self.give_up_batch(created, path, source));
             }
             Err(Failure { source, path, .. }) => {
+                // Nobody is told of the batch. The kernel may show it to the next reader all the
+                // same, though the disk never took it, so it is taken out as well as that goes.
+                let _ = self.take_back(created, &path);
                 return Err(self.poisoned("write the transaction log", path, source));
             }
         }
@@ -348,19 +355,7 @@ impl TxnLog {
 
     /// The batch found no room: takes the file back to where it was and forgets the batch.
     fn give_up_batch(&mut self, created: bool, path: PathBuf, source: io::Error) -> StorageError {
-        let cleaned = if created {
-            self.current = None;
-            match self.medium.remove(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-                _ => Ok(()),
-            }
-        } else if let Some(current) = &mut self.current {
-            current.size = current.position;
-            current.file.set_len(current.position)
-        } else {
-            Ok(())
-        };
-        if cleaned.is_err() {
+        if self.take_back(created, &path).is_err() {
             return self.poisoned("write the transaction log", path, source);
         }
         self.pending.clear();
@@ -369,6 +364,22 @@ impl TxnLog {
             first: self.pending_first,
             path,
         }
+    }
+
+    /// Takes the file back to where it was before a batch.
+    fn take_back(&mut self, created: bool, path: &Path) -> io::Result<()> {
+        if created {
+            self.current = None;
+            return match self.medium.remove(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            };
+        }
+        let Some(current) = &mut self.current else {
+            return Ok(());
+        };
+        current.size = current.position;
+        current.file.set_len(current.position)
     }
 
     fn poisoned(&mut self, doing: &'static str, path: PathBuf, source: io::Error) -> StorageError {
@@ -380,6 +391,16 @@ impl TxnLog {
             source,
         }
     }
+}
+
+/// Writes out what the kernel holds of a file and has it forget the rest, so that what is read next
+/// is what the disk has: after an fsync that failed, the two can differ.
+fn read_from_disk_alone(path: &Path) -> io::Result<()> {
+    let file = std::fs::File::open(path)?;
+    file.sync_all()?;
+    // Advice, as its name says: a file system that keeps files in memory takes none.
+    let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
+    Ok(())
 }
 
 /// Why a batch is not in the log.
