@@ -155,15 +155,33 @@ impl Parts {
     }
 }
 
+/// The disk, once there is room for the little that a start writes: a process that ends for want of
+/// it is only started again.
+async fn open_disk(config: &ServerConfig) -> Result<(Disk, OpenDisk), NodeError> {
+    const PAUSE: Duration = Duration::from_secs(2);
+    loop {
+        let opened = Disk::new(config).and_then(|disk| {
+            let open = disk.open()?;
+            Ok((disk, open))
+        });
+        match opened {
+            Err(problem) if problem.is_disk_full() => {
+                warn!(%problem, "the disk is full: waiting for room to start");
+                tokio::time::sleep(PAUSE).await;
+            }
+            opened => return Ok(opened?),
+        }
+    }
+}
+
 pub(super) async fn prepare(
     config: &ServerConfig,
     events: &mpsc::Sender<NodeEvent>,
 ) -> Result<Parts, NodeError> {
     let storage = &config.storage;
-    let disk = Disk::new(config)?;
-    let cluster_id = read_cluster_id(disk.directories().data_dir())?;
     let begun = Instant::now();
-    let OpenDisk { log, recovered } = disk.open()?;
+    let (disk, OpenDisk { log, recovered }) = open_disk(config).await?;
+    let cluster_id = read_cluster_id(disk.directories().data_dir())?;
     let Recovered {
         database,
         last_logged,

@@ -43,6 +43,7 @@ impl Directories {
         let mut locks = Vec::new();
         for root in &roots {
             locks.push(lock(root)?);
+            check_writable(&root.join(VERSION_DIR))?;
         }
         let directories = Directories {
             data_dir: data_dir.to_owned(),
@@ -115,6 +116,12 @@ impl Directories {
     pub fn logs(&self) -> PathBuf {
         self.log_dir.join(VERSION_DIR)
     }
+}
+
+/// That files can be made, found out now and not at the first write. A lack of room is another
+/// matter, and passes.
+fn check_writable(dir: &Path) -> Result<(), StorageError> {
+    room::has_room(dir, 1).map(drop)
 }
 
 /// An advisory lock that the kernel drops with the process, so that none is ever left behind.

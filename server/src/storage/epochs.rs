@@ -16,6 +16,9 @@ pub struct EpochFiles {
 
 const ACCEPTED: &str = "acceptedEpoch";
 const CURRENT: &str = "currentEpoch";
+/// A lost promise can't be guessed: too low, and the member would vote against its word.
+const ADVICE: &str =
+    "restore the file, or empty this member's disk and let it sync from the others";
 
 impl EpochFiles {
     /// Reads both files from the directory of the snapshots. A missing one is made with the epoch
@@ -51,7 +54,7 @@ impl EpochFiles {
             return Err(StorageError::BadEpoch {
                 path: dir.join(ACCEPTED),
                 problem: format!(
-                    "accepted epoch {accepted} is less than the current one, {current}"
+                    "accepted epoch {accepted} is less than the current one, {current}; {ADVICE}"
                 ),
             });
         }
@@ -104,7 +107,7 @@ fn read(path: &Path) -> Result<Option<Epoch>, StorageError> {
         Ok(epoch) if epoch >= 0 => Ok(Some(Epoch(epoch))),
         _ => Err(StorageError::BadEpoch {
             path: path.to_owned(),
-            problem: format!("`{first}` is no epoch"),
+            problem: format!("`{first}` is no epoch; {ADVICE}"),
         }),
     }
 }

@@ -145,7 +145,10 @@ pub enum StorageError {
         problem: String,
     },
     /// `currentEpoch` is behind the epoch of the last transaction.
-    #[error("currentEpoch {current} in {} is older than the epoch of the last transaction, {last}", path.display())]
+    #[error(
+        "currentEpoch {current} in {} is older than the epoch of the last transaction, {last}. \
+         Restore the file, or empty this member's disk and let it sync from the others", path.display()
+    )]
     EpochBehindLog {
         /// The file.
         path: PathBuf,

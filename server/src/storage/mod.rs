@@ -34,4 +34,6 @@ pub use snapshot::{
 pub use snapshot_dir::SnapshotDir;
 
 #[cfg(test)]
+mod damage_tests;
+#[cfg(test)]
 mod tests;

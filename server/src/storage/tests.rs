@@ -11,14 +11,14 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-const LOG: LogOptions = LogOptions {
+pub(super) const LOG: LogOptions = LogOptions {
     pre_alloc_bytes: 4096,
     force_sync: false,
     size_limit_bytes: None,
     fsync_warning_threshold: Duration::from_secs(60),
 };
 
-const RECOVER: RecoverOptions = RecoverOptions {
+pub(super) const RECOVER: RecoverOptions = RecoverOptions {
     commit_log_count: 5,
     db_autocreate: true,
     trust_empty_snapshot: false,
@@ -51,17 +51,23 @@ fn create(zxid: Zxid) -> TxnEntry {
 }
 
 /// A disk in use: log, and the database that it leads to.
-struct Member {
+pub(super) struct Member {
     _temp: tempfile::TempDir,
-    directories: Directories,
-    snapshots: SnapshotDir,
-    log: TxnLog,
-    database: Database,
+    pub(super) directories: Directories,
+    pub(super) snapshots: SnapshotDir,
+    pub(super) log: TxnLog,
+    pub(super) database: Database,
 }
 
 impl Member {
-    fn new() -> Self {
-        let temp = tempfile::tempdir().unwrap();
+    pub(super) fn new() -> Self {
+        // In memory where that is possible: what is tested here is what is in the files.
+        let memory = Path::new("/dev/shm");
+        let temp = if memory.is_dir() {
+            tempfile::tempdir_in(memory).unwrap()
+        } else {
+            tempfile::tempdir().unwrap()
+        };
         let directories = Directories::open(temp.path(), temp.path(), true).unwrap();
         let recovered = recover_with(&directories, &RECOVER).unwrap();
         assert!(recovered.initialized);
@@ -74,7 +80,7 @@ impl Member {
         }
     }
 
-    fn write(&mut self, zxids: impl IntoIterator<Item = i64>) {
+    pub(super) fn write(&mut self, zxids: impl IntoIterator<Item = i64>) {
         for zxid in zxids {
             let entry = create(Zxid(zxid));
             self.log.append(Zxid(zxid), &entry.to_vec()).unwrap();
@@ -84,7 +90,7 @@ impl Member {
         self.log.commit().unwrap();
     }
 
-    fn snapshot(&mut self) {
+    pub(super) fn snapshot(&mut self) {
         self.log.roll().unwrap();
         self.snapshots
             .save(self.database.last_processed(), &self.database.freeze())
@@ -95,7 +101,7 @@ impl Member {
         recover_with(&self.directories, &RECOVER)
     }
 
-    fn path(&self, name: &str) -> std::path::PathBuf {
+    pub(super) fn path(&self, name: &str) -> std::path::PathBuf {
         self.directories.snapshots().join(name)
     }
 }
@@ -107,7 +113,7 @@ fn damage(path: &Path) {
     fs::write(path, bytes).unwrap();
 }
 
-fn names(dir: &Path) -> Vec<String> {
+pub(super) fn names(dir: &Path) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(dir)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
