@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -219,6 +220,239 @@ fn a_log_is_dumped_and_verified() {
     ]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stdout(&output).contains(r#""whole":false"#), "{output:?}");
+}
+
+#[test]
+fn a_log_is_trimmed_behind_a_transaction_and_behind_the_last_whole_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("log.1");
+    let path = log.display().to_string();
+    let bytes = fs::read(golden("version-2/log.1")).unwrap();
+    fs::write(&log, &bytes).unwrap();
+
+    let output = server(&["txnlog", "trim", "--to", "0x10", &path]);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(
+        stdout(&output),
+        format!("{path}.trimmed: 16 transactions, 0x1 to 0x10\n")
+    );
+    assert_eq!(
+        fs::read(&log).unwrap(),
+        bytes,
+        "the log itself is as it was"
+    );
+    let trimmed = fs::read(dir.path().join("log.1.trimmed")).unwrap();
+    assert_eq!(bytes[..trimmed.len()], trimmed);
+    let output = server(&["txnlog", "verify", &format!("{path}.trimmed")]);
+    assert!(stdout(&output).ends_with("16 transactions, 0x1 to 0x10\n"));
+    // A file that is there is not written over.
+    let output = server(&["txnlog", "trim", "--to", "0x10", &path]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains(".trimmed: File exists"),
+        "{output:?}"
+    );
+    let output = server(&["txnlog", "trim", "--to", "0x99", &path]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stderr(&output).ends_with("transaction 0x99 is not in it; it goes from 0x1 to 0x17\n"),
+        "{output:?}"
+    );
+
+    // The last whole transaction before damage that others follow.
+    let mut damaged = bytes.clone();
+    damaged[trimmed.len() + 30] ^= 1;
+    fs::write(&log, &damaged).unwrap();
+    let output = server(&["txnlog", "trim", "--in-place", "-o", "json", &path]);
+    assert!(output.status.success(), "{output:?}");
+    let line: serde_json::Value = serde_json::from_str(stdout(&output).trim()).unwrap();
+    assert_eq!(
+        (&line["transactions"], &line["last"]),
+        (&16.into(), &"0x10".into())
+    );
+    assert!(
+        line["leftOut"]
+            .as_str()
+            .unwrap()
+            .contains("transaction 0x12 stands whole"),
+        "{line}"
+    );
+    assert_eq!(fs::read(&log).unwrap(), trimmed);
+}
+
+#[test]
+fn snapshots_are_compared_node_by_node_and_by_subtree() {
+    let (old, new) = (
+        golden("version-2/snapshot.0"),
+        golden("version-2/snapshot.17"),
+    );
+    let packed = golden("version-2/snapshot.17.gz");
+    let output = server(&["snapshot", "compare", &new, &packed]);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(
+        stdout(&output),
+        "0x17 with 17 nodes, 0x17 with 17: 0 only left, 0 only right, 0 changed\n"
+    );
+
+    let output = server(&["snapshot", "compare", &old, &new]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = stdout(&output);
+    assert!(text.contains("\n+ /plain\n"), "{text}");
+    assert!(text.contains("+ session 0x100002e5c280000\n"), "{text}");
+    assert!(text.contains("~ / pzxid cversion\n"), "{text}");
+    assert!(
+        text.ends_with("0x0 with 4 nodes, 0x17 with 17: 0 only left, 14 only right, 2 changed\n"),
+        "{text}"
+    );
+
+    let output = server(&[
+        "snapshot", "compare", "--nodes", "12", "-o", "json", &old, &new,
+    ]);
+    let lines: Vec<serde_json::Value> = stdout(&output)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert_eq!(lines[0]["path"], "/");
+    assert_eq!(lines[0]["right"]["nodes"], 16);
+    assert_eq!(lines[1]["onlyRight"], 14);
+    assert_eq!(
+        server(&["snapshot", "compare", &old, "zoo.cfg"])
+            .status
+            .code(),
+        Some(2)
+    );
+}
+
+/// Runs a member that can't start, and returns its exit code and its last word.
+fn refused(command: &mut Command) -> (Option<i32>, String) {
+    let output = command.output().expect("the program can be run");
+    let text = stderr(&output);
+    let last = text.lines().last().unwrap_or_default().to_owned();
+    (output.status.code(), last)
+}
+
+fn run(cfg: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_zookeeper-server"));
+    command.args(["run", cfg]);
+    command
+}
+
+#[test]
+fn directories_that_the_server_may_not_use_are_one_line_and_exit_code_1() {
+    let (dir, cfg) = member("admin.enableServer=false\n");
+    // Root may do everything, so that somebody else is needed: nobody's number, who must be able
+    // to get at the program.
+    let program = dir.path().join("zookeeper-server");
+    fs::copy(env!("CARGO_BIN_EXE_zookeeper-server"), &program).unwrap();
+    let allow = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    allow(dir.path(), 0o755);
+    let run_as_other = || {
+        if rustix::process::geteuid().is_root() {
+            let mut command = Command::new("setpriv");
+            command
+                .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+                .arg(&program)
+                .args(["run", &cfg]);
+            command
+        } else {
+            run(&cfg)
+        }
+    };
+    let data = dir.path().join("data");
+    let advice =
+        "Permission denied (os error 13); the user that runs the server needs to read and write it";
+    if rustix::process::geteuid().is_root() {
+        assert_eq!(
+            refused(&mut run_as_other()),
+            (
+                Some(1),
+                format!(
+                    "zookeeper-server: can't create {}/version-2: {advice}",
+                    data.display()
+                )
+            )
+        );
+    }
+    fs::create_dir_all(data.join("version-2")).unwrap();
+    fs::create_dir_all(dir.path().join("log/version-2")).unwrap();
+    allow(&data, 0o777);
+    allow(&dir.path().join("log"), 0o777);
+    allow(&data.join("version-2"), 0o555);
+    let (code, line) = refused(&mut run_as_other());
+    assert_eq!(code, Some(1));
+    assert!(
+        line.starts_with(&format!(
+            "zookeeper-server: can't write {}/version-2/",
+            data.display()
+        )) && line.ends_with(advice),
+        "{line}"
+    );
+    allow(&data.join("version-2"), 0o777);
+    let logs = dir.path().join("log/version-2");
+    allow(&logs, 0o777);
+    fs::copy(golden("version-2/log.1"), logs.join("log.1")).unwrap();
+    allow(&logs.join("log.1"), 0o000);
+    assert_eq!(
+        refused(&mut run_as_other()),
+        (
+            Some(1),
+            format!(
+                "zookeeper-server: can't make durable {}/log.1: {advice}",
+                logs.display()
+            )
+        )
+    );
+}
+
+#[test]
+fn a_disk_that_would_lose_data_is_one_line_that_says_what_to_do_and_exit_code_1() {
+    let (dir, cfg) = member("admin.enableServer=false\nextendedTypesEnabled=true\n");
+    let data = dir.path().join("data/version-2");
+    let logs = dir.path().join("log/version-2");
+    fs::create_dir_all(&data).unwrap();
+    fs::create_dir_all(&logs).unwrap();
+    let mut bytes = fs::read(golden("version-2/log.1")).unwrap();
+    fs::write(logs.join("log.1"), &bytes).unwrap();
+    let (code, line) = refused(&mut run(&cfg));
+    assert_eq!(code, Some(1));
+    assert!(
+        line.contains(" has transaction logs, but ") && line.contains("snapshot.trust.empty"),
+        "{line}"
+    );
+    fs::copy(golden("version-2/snapshot.0"), data.join("snapshot.0")).unwrap();
+    bytes[200] ^= 1;
+    fs::write(logs.join("log.1"), &bytes).unwrap();
+    let (code, line) = refused(&mut run(&cfg));
+    assert_eq!(code, Some(1));
+    assert!(
+        line.contains("/log.1 is damaged at byte ")
+            && line.ends_with("or empty this member's disk and let it sync from the others"),
+        "{line}"
+    );
+}
+
+#[test]
+fn an_epoch_file_that_makes_no_sense_is_one_line_and_exit_code_1() {
+    let (dir, cfg) = member(
+        "admin.enableServer=false\nstandaloneEnabled=false\ninitLimit=5\nsyncLimit=5\nserver.1=127.0.0.1:2888:3888\n",
+    );
+    let data = dir.path().join("data/version-2");
+    fs::create_dir_all(&data).unwrap();
+    fs::write(dir.path().join("data/myid"), "1\n").unwrap();
+    for content in ["", "1x", "-1"] {
+        fs::write(data.join("currentEpoch"), content).unwrap();
+        let (code, line) = refused(&mut run(&cfg));
+        assert_eq!(code, Some(1), "{line}");
+        assert!(
+            line.contains(&format!(
+                "/currentEpoch: `{content}` is no epoch; restore the file"
+            )),
+            "{line}"
+        );
+    }
 }
 
 #[test]

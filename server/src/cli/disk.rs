@@ -1,10 +1,13 @@
 //! What the commands for files share: how they print and what they were pointed at.
 
+use super::{FAILED, USAGE, fail};
 use crate::config::{ConfigError, IdNeed, read_config};
-use crate::storage::VERSION_DIR;
+use crate::ids::Zxid;
+use crate::storage::{SnapshotFile, VERSION_DIR};
 use clap::{Args, ValueEnum};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 /// How a command prints what it found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -14,6 +17,14 @@ pub(super) enum Output {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// The choice of [`Output`], as every command for files has it.
+#[derive(Args)]
+pub(super) struct Printing {
+    /// How to print.
+    #[arg(short, long, value_enum, default_value = "text")]
+    pub(super) output: Output,
 }
 
 /// The directories that a command works on.
@@ -58,18 +69,39 @@ pub(super) fn with_version(dir: &Path) -> PathBuf {
     }
 }
 
-/// Standard output for long listings. That nobody reads on (`| head`) is no failure.
-pub(super) fn print(
-    work: impl FnOnce(&mut dyn Write) -> Result<bool, PrintError>,
-) -> Result<bool, PrintError> {
+/// The snapshot at a path that a person gave.
+pub(super) fn snapshot_at(path: &Path) -> Result<SnapshotFile, PrintError> {
+    SnapshotFile::at(path).ok_or_else(|| {
+        PrintError::Usage(format!(
+            "{}: a snapshot is named snapshot.<zxid>, packed with .gz or .snappy behind it",
+            path.display()
+        ))
+    })
+}
+
+/// A zxid as the tools print it, with or without `0x`.
+pub(super) fn zxid(text: &str) -> Result<Zxid, String> {
+    let digits = text.strip_prefix("0x").unwrap_or(text);
+    i64::from_str_radix(digits, 16)
+        .map(Zxid)
+        .map_err(|_| format!("`{text}` is no zxid; it is a hexadecimal number as 0x100000002"))
+}
+
+/// Runs a command that lists something on standard output, and says how it ended: with 0 where
+/// `work` found nothing wrong, with 1 where it did or could not go on, with 2 where it was pointed
+/// at the wrong thing. That nobody reads on (`| head`) is no failure.
+pub(super) fn listing(work: impl FnOnce(&mut dyn Write) -> Result<bool, PrintError>) -> ExitCode {
     let mut out = io::BufWriter::new(io::stdout().lock());
-    let result = work(&mut out).and_then(|good| {
-        out.flush()?;
-        Ok(good)
-    });
-    match result {
-        Err(PrintError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(true),
-        other => other,
+    let result = work(&mut out);
+    let flushed = out.flush().map_err(PrintError::from);
+    match result.and_then(|good| flushed.map(|()| good)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(FAILED),
+        Err(PrintError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
+        Err(error @ PrintError::Usage(_)) => fail(USAGE, error),
+        Err(error) => fail(FAILED, error),
     }
 }
 

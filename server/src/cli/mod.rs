@@ -1,11 +1,13 @@
 //! The command line: one file for each command.
 
+mod compare;
 mod disk;
 mod init;
 mod logging;
 mod purge;
 mod run;
 mod snapshot;
+mod trim;
 mod txnlog;
 
 use clap::{Parser, Subcommand};
@@ -33,10 +35,10 @@ enum Command {
     Init(init::Init),
     /// Delete old snapshots, and the transaction logs that none of the kept ones needs.
     Purge(purge::Purge),
-    /// Look into snapshots.
+    /// Look into snapshots, check and compare them.
     #[command(subcommand)]
     Snapshot(snapshot::Snapshot),
-    /// Look into the transaction log.
+    /// Look into the transaction log, check and trim it.
     #[command(subcommand)]
     Txnlog(txnlog::TxnLog),
 }

@@ -1,13 +1,13 @@
 //! `zookeeper-server snapshot`: what is in a snapshot, and whether it is whole.
 
-use super::disk::{Output, PrintError, print, time, with_version};
-use super::{FAILED, USAGE, fail};
-use crate::storage::{SnapshotFile, StorageError, list_snapshots, open_snapshot, verify_snapshot};
+use super::compare::Compare;
+use super::disk::{Output, PrintError, Printing, listing, snapshot_at, time, with_version};
+use crate::storage::{StorageError, list_snapshots, open_snapshot, verify_snapshot};
 use crate::tree::NodeRef;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// The commands of `snapshot`.
@@ -17,6 +17,8 @@ pub(super) enum Snapshot {
     Dump(Dump),
     /// Check a snapshot's checksums and structure, or those of all snapshots of a directory.
     Verify(Verify),
+    /// Print what two snapshots have not in common; exits with 1 where that is something.
+    Compare(Compare),
 }
 
 /// Options of `snapshot dump`.
@@ -27,9 +29,8 @@ pub(super) struct Dump {
     /// Print the data too; bytes that are no text are escaped.
     #[arg(long)]
     data: bool,
-    /// How to print.
-    #[arg(short, long, value_enum, default_value = "text")]
-    output: Output,
+    #[command(flatten)]
+    printing: Printing,
 }
 
 /// Options of `snapshot verify`.
@@ -37,33 +38,18 @@ pub(super) struct Dump {
 pub(super) struct Verify {
     /// A snapshot, or a directory of them.
     path: PathBuf,
-    /// How to print.
-    #[arg(short, long, value_enum, default_value = "text")]
-    output: Output,
+    #[command(flatten)]
+    printing: Printing,
 }
 
 impl Snapshot {
     pub(super) fn execute(self) -> ExitCode {
-        let done = match self {
-            Snapshot::Dump(dump) => print(|out| dump.write(out)),
-            Snapshot::Verify(verify) => print(|out| verify.write(out)),
-        };
-        match done {
-            Ok(true) => ExitCode::SUCCESS,
-            Ok(false) => ExitCode::from(FAILED),
-            Err(error @ PrintError::Usage(_)) => fail(USAGE, error),
-            Err(error) => fail(FAILED, error),
+        match self {
+            Snapshot::Dump(dump) => listing(|out| dump.write(out)),
+            Snapshot::Verify(verify) => listing(|out| verify.write(out)),
+            Snapshot::Compare(compare) => listing(|out| compare.write(out)),
         }
     }
-}
-
-fn snapshot_at(path: &Path) -> Result<SnapshotFile, PrintError> {
-    SnapshotFile::at(path).ok_or_else(|| {
-        PrintError::Usage(format!(
-            "{}: a snapshot is named snapshot.<zxid>, packed with .gz or .snappy behind it",
-            path.display()
-        ))
-    })
 }
 
 impl Dump {
@@ -71,7 +57,7 @@ impl Dump {
         let (database, info) = open_snapshot(&snapshot_at(&self.file)?)?;
         let mut sessions: Vec<_> = database.sessions().iter().collect();
         sessions.sort();
-        match self.output {
+        match self.printing.output {
             Output::Text => {
                 writeln!(out, "zxid {}, {} nodes", info.zxid, info.nodes)?;
                 for (session, timeout_ms) in sessions {
@@ -101,7 +87,7 @@ impl Dump {
     fn write_node(&self, node: &NodeRef<'_>, out: &mut dyn Write) -> std::io::Result<()> {
         let stat = node.stat();
         let path = node.path();
-        match self.output {
+        match self.printing.output {
             Output::Text => {
                 writeln!(out, "{path}")?;
                 writeln!(
@@ -190,7 +176,7 @@ impl Verify {
             let name = file.path.display();
             let verified = verify_snapshot(&file);
             all_whole &= verified.is_ok();
-            match (verified, self.output) {
+            match (verified, self.printing.output) {
                 (Ok(info), Output::Text) => {
                     writeln!(
                         out,

@@ -1,7 +1,7 @@
 //! `zookeeper-server txnlog`: what is in the transaction log, and whether it is whole.
 
-use super::disk::{Output, PrintError, print, time, with_version};
-use super::{FAILED, USAGE, fail};
+use super::disk::{Output, PrintError, Printing, listing, time, with_version};
+use super::trim::Trim;
 use crate::ids::Zxid;
 use crate::jute::Record;
 use crate::proto::OpCode;
@@ -20,6 +20,8 @@ pub(super) enum TxnLog {
     Dump(Dump),
     /// Check every transaction's checksum, and that none is missing between two.
     Verify(Verify),
+    /// Leave out what stands behind a transaction, or behind the last whole one.
+    Trim(Trim),
 }
 
 /// Options of `txnlog dump`.
@@ -28,11 +30,10 @@ pub(super) struct Dump {
     /// A log file, or a directory of them.
     path: PathBuf,
     /// From which zxid on, in hexadecimal.
-    #[arg(long, value_name = "ZXID", value_parser = zxid)]
+    #[arg(long, value_name = "ZXID", value_parser = super::disk::zxid)]
     from: Option<Zxid>,
-    /// How to print.
-    #[arg(short, long, value_enum, default_value = "text")]
-    output: Output,
+    #[command(flatten)]
+    printing: Printing,
 }
 
 /// Options of `txnlog verify`.
@@ -40,30 +41,16 @@ pub(super) struct Dump {
 pub(super) struct Verify {
     /// A log file, or a directory of them.
     path: PathBuf,
-    /// How to print.
-    #[arg(short, long, value_enum, default_value = "text")]
-    output: Output,
-}
-
-/// A zxid as the tools print it, with or without `0x`.
-fn zxid(text: &str) -> Result<Zxid, String> {
-    let digits = text.strip_prefix("0x").unwrap_or(text);
-    i64::from_str_radix(digits, 16)
-        .map(Zxid)
-        .map_err(|_| format!("`{text}` is no zxid; it is a hexadecimal number as 0x100000002"))
+    #[command(flatten)]
+    printing: Printing,
 }
 
 impl TxnLog {
     pub(super) fn execute(self) -> ExitCode {
-        let done = match self {
-            TxnLog::Dump(dump) => print(|out| dump.write(out)),
-            TxnLog::Verify(verify) => print(|out| verify.write(out)),
-        };
-        match done {
-            Ok(true) => ExitCode::SUCCESS,
-            Ok(false) => ExitCode::from(FAILED),
-            Err(error @ PrintError::Usage(_)) => fail(USAGE, error),
-            Err(error) => fail(FAILED, error),
+        match self {
+            TxnLog::Dump(dump) => listing(|out| dump.write(out)),
+            TxnLog::Verify(verify) => listing(|out| verify.write(out)),
+            TxnLog::Trim(trim) => listing(|out| trim.write(out)),
         }
     }
 }
@@ -92,7 +79,7 @@ impl Dump {
         }
         for tail in reader.torn() {
             let (file, at) = (tail.path.display(), tail.offset);
-            match self.output {
+            match self.printing.output {
                 Output::Text => {
                     writeln!(out, "{file} ends unfinished at byte {at}: {}", tail.reason)?
                 }
@@ -108,7 +95,7 @@ impl Dump {
 
     fn write_entry(&self, entry: &TxnEntry, out: &mut dyn Write) -> std::io::Result<()> {
         let header = &entry.header;
-        match self.output {
+        match self.printing.output {
             Output::Text => writeln!(
                 out,
                 "{} {} session {} cxid {:#x} {}",
@@ -258,7 +245,7 @@ impl Verify {
         let torn = reader.torn().last();
         let (first, last) = (first.unwrap_or_default(), last.unwrap_or_default());
         let name = self.path.display();
-        match self.output {
+        match self.printing.output {
             Output::Text => {
                 writeln!(out, "{name}: {count} transactions, {first} to {last}")?;
                 if let Some(tail) = torn {

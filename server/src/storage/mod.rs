@@ -24,7 +24,9 @@ pub use identity::{
     CLUSTER_ID_FILE, INITIALIZE_FILE, MYID_FILE, is_empty_disk, read_cluster_id,
     remove_initialize_marker, write_cluster_id, write_initialize_marker, write_myid,
 };
-pub use log::{LogOptions, LogReader, TornTail, TxnLog, read_log, read_log_file};
+pub use log::{
+    LogOptions, LogReader, TornTail, TxnLog, copy_log_front, cut_log, read_log, read_log_file,
+};
 pub use purge::{Purged, purge};
 pub use recover::{RecoverOptions, Recovered, recover, recover_with};
 pub use snapshot::{

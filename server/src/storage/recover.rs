@@ -8,10 +8,11 @@ use super::snapshot::{self, Loaded, SnapshotOptions, list_snapshots, save_snapsh
 use crate::config::{ServerConfig, StorageConfig};
 use crate::ids::Zxid;
 use crate::jute::Record;
-use crate::tree::{Database, Watches};
+use crate::tree::{Database, DigestCheck, Watches};
 use crate::txn::TxnEntry;
 use bytes::Bytes;
 use std::collections::VecDeque;
+use std::path::PathBuf;
 
 /// How a disk is read.
 #[derive(Clone, Copy, Debug)]
@@ -85,8 +86,12 @@ pub fn recover_with(
     snapshot::remove_leftovers(&snapshots)?;
     let recovered = match newest_snapshot(directories, options)? {
         Some((loaded, at_least)) => {
-            let zxid = loaded.info.zxid;
-            replay(directories, options, loaded.database, Some(zxid), at_least)?
+            let start = Start {
+                matched: loaded.has_its_digest(),
+                snapshot: Some(loaded.info.zxid),
+                at_least,
+            };
+            replay(directories, options, loaded.database, &start)?
         }
         None if has_transactions(directories)? => {
             if !options.trust_empty_snapshot {
@@ -99,7 +104,12 @@ pub fn recover_with(
                 "no snapshot found, but logs: they are taken, as snapshot.trust.empty says; use it for upgrades alone"
             );
             let database = Database::with_extended_types(options.extended_types);
-            replay(directories, options, database, None, Zxid::ZERO)?
+            let start = Start {
+                matched: false,
+                snapshot: None,
+                at_least: Zxid::ZERO,
+            };
+            replay(directories, options, database, &start)?
         }
         None => empty(directories, options)?,
     };
@@ -177,18 +187,35 @@ fn newest_snapshot(
     }
 }
 
+/// What the log is replayed over.
+struct Start {
+    /// The snapshot, if there is one.
+    snapshot: Option<Zxid>,
+    /// Whether its tree has the digest that was written with it.
+    matched: bool,
+    /// How far the log must reach at least.
+    at_least: Zxid,
+}
+
 fn replay(
     directories: &Directories,
     options: &RecoverOptions,
     mut database: Database,
-    snapshot: Option<Zxid>,
-    at_least: Zxid,
+    begin: &Start,
 ) -> Result<Recovered, StorageError> {
+    let Start {
+        snapshot,
+        mut matched,
+        at_least,
+    } = *begin;
     let start = snapshot.unwrap_or(Zxid::ZERO);
     let mut last = start;
     let mut replayed = 0;
     let mut recent: VecDeque<(Zxid, Bytes)> = VecDeque::new();
     let (mut fired, mut watches) = (Vec::new(), Watches::new());
+    // `matched` says whether the tree is known to be what the leader had; this is the last change of
+    // epochs since then. Nobody knows how many transactions the epoch before had, but the next digest does.
+    let mut changed_epoch: Option<(Zxid, Zxid, PathBuf)> = None;
     let mut reader = read_log(&directories.logs(), Zxid(start.0.saturating_add(1)))?;
     while let Some(entry) = reader.next() {
         let (zxid, payload) = entry?;
@@ -207,12 +234,27 @@ fn replay(
             }
             tracing::warn!(from = %last, to = %zxid, "transactions are missing in the log; going on, as snapshot.trust.empty says");
         }
+        if zxid.epoch() > last.epoch() && !nothing_before {
+            changed_epoch = Some((last, zxid, path.clone()));
+        }
         let entry = TxnEntry::from_slice(&payload).map_err(|error| StorageError::LogDamaged {
             path,
             offset,
             problem: format!("the transaction that ends here makes no sense: {error}"),
         })?;
-        database.apply(&entry, &mut fired, &mut watches);
+        match database.apply(&entry, &mut fired, &mut watches).digest {
+            DigestCheck::NotCompared => {}
+            DigestCheck::Match => (matched, changed_epoch) = (true, None),
+            DigestCheck::Mismatch { .. } => {
+                if let Some((from, to, path)) = changed_epoch.take()
+                    && matched
+                    && !options.trust_empty_snapshot
+                {
+                    return Err(StorageError::LogGap { from, to, path });
+                }
+                matched = false;
+            }
+        }
         fired.clear();
         last = zxid;
         replayed += 1;

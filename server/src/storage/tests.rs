@@ -5,8 +5,8 @@ use crate::config::Compression;
 use crate::ids::{Epoch, SessionId, WallMs, Xid, Zxid};
 use crate::jute::Record;
 use crate::proto::OpCode;
-use crate::tree::{Database, Watches, open_unsafe};
-use crate::txn::{Txn, TxnEntry, TxnHeader};
+use crate::tree::{DIGEST_VERSION, Database, Watches, open_unsafe};
+use crate::txn::{Txn, TxnDigest, TxnEntry, TxnHeader};
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -82,10 +82,14 @@ impl Member {
 
     pub(super) fn write(&mut self, zxids: impl IntoIterator<Item = i64>) {
         for zxid in zxids {
-            let entry = create(Zxid(zxid));
-            self.log.append(Zxid(zxid), &entry.to_vec()).unwrap();
+            let mut entry = create(Zxid(zxid));
             self.database
                 .apply(&entry, &mut Vec::new(), &mut Watches::new());
+            entry.digest = Some(TxnDigest {
+                version: DIGEST_VERSION,
+                tree_digest: self.database.digest(),
+            });
+            self.log.append(Zxid(zxid), &entry.to_vec()).unwrap();
         }
         self.log.commit().unwrap();
     }
@@ -164,7 +168,8 @@ fn a_disk_comes_back_from_snapshot_and_log() {
     assert_eq!(recovered.database.last_processed(), Zxid(30));
     let recent: Vec<i64> = recovered.recent.iter().map(|(zxid, _)| zxid.0).collect();
     assert_eq!(recent, [26, 27, 28, 29, 30]);
-    assert_eq!(recovered.recent[0].1, create(Zxid(26)).to_vec());
+    let first = TxnEntry::from_slice(&recovered.recent[0].1).unwrap();
+    assert_eq!(first.txn, create(Zxid(26)).txn);
 }
 
 #[test]
@@ -369,6 +374,29 @@ fn a_new_epoch_is_no_gap() {
     let recovered = member.recover().unwrap();
     assert_eq!(recovered.last_logged, Zxid::new(Epoch(2), 3));
     assert_eq!(recovered.database.digest(), member.database.digest());
+}
+
+/// The epoch that lost them is over, so that no position is missing: only the digests tell.
+#[test]
+fn transactions_missing_at_an_epochs_end_are_noticed_by_the_next_epochs_digest() {
+    let mut member = Member::new();
+    member.write(1..=3);
+    let end = member.log.file_bytes();
+    member.write(4..=5);
+    member.log.roll().unwrap();
+    member.write((1..=3).map(|counter| Zxid::new(Epoch(2), counter).0));
+    let log = member.path("log.1");
+    fs::OpenOptions::new()
+        .write(true)
+        .open(&log)
+        .unwrap()
+        .set_len(end)
+        .unwrap();
+    let refused = member.recover().unwrap_err();
+    assert!(
+        matches!(refused, StorageError::LogGap { from: Zxid(3), .. }),
+        "{refused}"
+    );
 }
 
 #[test]

@@ -14,4 +14,5 @@ pub(crate) mod faulty;
 mod tests;
 
 pub use read::{LogReader, TornTail, read_log, read_log_file};
+pub use truncate::{copy_log_front, cut_log};
 pub use write::{LogOptions, TxnLog};

@@ -5,7 +5,8 @@ use super::read::{last_logged, read_log};
 use crate::ids::Zxid;
 use crate::storage::error::StorageError;
 use crate::storage::files;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
 use std::path::Path;
 
 /// Cuts a file at `len`, durably; a file without a record is deleted.
@@ -22,6 +23,37 @@ pub(super) fn cut(path: &Path, len: u64) -> Result<(), StorageError> {
             file.sync_all()
         })
         .map_err(StorageError::io("truncate", path))
+}
+
+/// Cuts a log file at a byte behind a whole record, durably; without a record it is deleted.
+/// For tools: no server may run on it.
+///
+/// # Errors
+/// [`StorageError::Io`].
+pub fn cut_log(path: &Path, len: u64) -> Result<(), StorageError> {
+    cut(path, len)
+}
+
+/// Copies the front of a log file, up to a byte behind a whole record, into a new file, durably.
+///
+/// # Errors
+/// [`StorageError::Io`], also where the new file is there already.
+pub fn copy_log_front(path: &Path, len: u64, target: &Path) -> Result<(), StorageError> {
+    let mut from = File::open(path)
+        .map_err(StorageError::io("read", path))?
+        .take(len);
+    let mut to = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(target)
+        .map_err(StorageError::io("create", target))?;
+    let copied = io::copy(&mut from, &mut to).and_then(|_| to.sync_all());
+    if let Err(error) = copied {
+        let _ = std::fs::remove_file(target);
+        return Err(StorageError::io("write", target)(error));
+    }
+    let dir = target.parent().filter(|dir| !dir.as_os_str().is_empty());
+    files::sync_dir(dir.unwrap_or(Path::new(".")))
 }
 
 /// Takes away every transaction behind `to` and returns the last one left, `ZERO` for none.

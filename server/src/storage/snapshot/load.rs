@@ -19,6 +19,16 @@ pub(crate) struct Loaded {
     pub(crate) info: SnapshotInfo,
 }
 
+impl Loaded {
+    /// Whether the tree has the digest that stands behind it. The empty tree has none to compare.
+    pub(crate) fn has_its_digest(&self) -> bool {
+        match self.info.digest {
+            Some((zxid, digest)) => zxid == self.info.zxid && digest == self.database.digest(),
+            None => self.info.zxid == Zxid::ZERO,
+        }
+    }
+}
+
 /// What a snapshot says about itself besides its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SnapshotInfo {
