@@ -53,6 +53,14 @@ pub(crate) const FOR_CLUSTER: &[Need] = &[
     debian("mount", "mount"),
 ];
 
+/// For ensembles whose members have networks of their own.
+pub(crate) const FOR_HISTORIES: &[Need] = &[
+    debian("ip", "iproute2"),
+    debian("iptables-restore", "iptables"),
+    debian("nsenter", "util-linux"),
+    debian("setpriv", "util-linux"),
+];
+
 /// For the end-to-end tests' independent client.
 pub(crate) const FOR_PYTHON: &[Need] = &[debian("python3", "python3")];
 

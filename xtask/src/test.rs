@@ -59,6 +59,8 @@ enum Stage {
     Crds,
     /// Mixed ensembles with Apache ZooKeeper's own server
     Interop,
+    /// Real ensembles under faults, their histories checked
+    Histories,
     /// The suites of kazoo and go-zookeeper, unchanged
     Suites,
     /// The chart is valid and renders
@@ -72,13 +74,14 @@ enum Stage {
 }
 
 impl Stage {
-    const ALL: [Stage; 11] = [
+    const ALL: [Stage; 12] = [
         Stage::Fmt,
         Stage::Layers,
         Stage::Clippy,
         Stage::Unit,
         Stage::Crds,
         Stage::Interop,
+        Stage::Histories,
         Stage::Suites,
         Stage::Helm,
         Stage::Up,
@@ -90,6 +93,7 @@ impl Stage {
         match self {
             Stage::Fmt | Stage::Layers | Stage::Clippy | Stage::Unit | Stage::Crds => true,
             Stage::Interop
+            | Stage::Histories
             | Stage::Suites
             | Stage::Helm
             | Stage::Up
@@ -254,10 +258,13 @@ impl Session<'_> {
                 "--exclude",
                 "e2e",
                 "--exclude",
+                "histories",
+                "--exclude",
                 "interop",
                 "--locked",
             ]),
             Stage::Interop => self.interop(log),
+            Stage::Histories => self.histories(log),
             Stage::Suites => self.suites(log),
             Stage::Up => self.up(log),
             Stage::Crds => run::run_logged(&mut self.xtask(&["crds", "--check"])?, log),
@@ -327,6 +334,27 @@ impl Session<'_> {
         cargo
             .env("INTEROP_JAVA_CLASSPATH", classpath)
             .env("INTEROP_SERVER", server);
+        run::run_logged(&mut cargo, log)
+    }
+
+    fn histories(&self, log: &Path) -> Result<()> {
+        debian::require(self.project, self.progress, debian::FOR_TOOLS)?;
+        debian::require(self.project, self.progress, debian::FOR_HISTORIES)?;
+        let server = self.server(log)?;
+        let checker = self.project.target.join("debug/histories-checker");
+        let mut go = Command::new("go");
+        go.args(["build", "-trimpath", "-mod=readonly", "-o"])
+            .arg(&checker)
+            .arg(".")
+            .current_dir(self.project.root.join("tests/histories/checker"))
+            .env("CGO_ENABLED", "0")
+            .env("GOFLAGS", "")
+            .env("GOWORK", "off");
+        run::run_logged(&mut go, log)?;
+        let mut cargo = self.cargo(&["test", "--package", "histories", "--locked"]);
+        cargo
+            .env("HISTORIES_SERVER", server)
+            .env("HISTORIES_CHECKER", checker);
         run::run_logged(&mut cargo, log)
     }
 
