@@ -56,8 +56,10 @@ impl Ensemble {
         for id in 1..=count {
             let home = dir.path().join(format!("member-{id}"));
             let data = home.join("data");
+            // Snapshots come often, so that faults hit them; and logs are small, since a debug build
+            // takes its time to look through what a log has in advance.
             let config = format!(
-                "tickTime={}\ninitLimit=15\nsyncLimit=5\ndataDir={}\nclientPort=2181\n\
+                "snapCount=500\npreAllocSize=64\ntickTime={}\ninitLimit=15\nsyncLimit=5\ndataDir={}\nclientPort=2181\n\
                  admin.enableServer=false\nstandaloneEnabled=false\nmaxClientCnxns=0\n\
                  4lw.commands.whitelist=*\n{servers}",
                 TICK.as_millis(),

@@ -9,6 +9,9 @@ use crate::workload::Workload;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+/// A recovery that is worth a line.
+const SLOW: Duration = Duration::from_secs(3);
+
 /// What can happen to an ensemble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
@@ -152,8 +155,13 @@ impl Nemesis {
             ensemble
                 .start_all()
                 .map_err(|error| format!("after {story}{error}"))?;
-            self.await_recovery(workload)
+            let recovery = self
+                .await_recovery(workload)
                 .map_err(|error| format!("after {story}{error}"))?;
+            if recovery >= SLOW {
+                let seconds = recovery.as_secs_f32();
+                println!("{story}then {seconds:.1} s to the next write");
+            }
             self.rest(0, 900);
         }
         Ok(self.suffered)
@@ -266,13 +274,14 @@ impl Nemesis {
         ensemble.network.cut(&self.cuts)
     }
 
-    fn await_recovery(&mut self, workload: &Workload) -> Outcome {
+    fn await_recovery(&mut self, workload: &Workload) -> Outcome<Duration> {
         let begun = Instant::now();
         let before = workload.acknowledged();
         crate::ensemble::wait_for("an acknowledged write", PATIENCE, || {
             (workload.acknowledged() > before).then_some(())
         })?;
-        self.suffered.slowest_recovery = self.suffered.slowest_recovery.max(begun.elapsed());
-        Ok(())
+        let took = begun.elapsed();
+        self.suffered.slowest_recovery = self.suffered.slowest_recovery.max(took);
+        Ok(took)
     }
 }

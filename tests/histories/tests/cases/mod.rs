@@ -1,6 +1,7 @@
 //! What is done, each in a file of its own.
 
 mod doctored;
+mod leaders;
 mod random;
 
 use histories::Outcome;
@@ -21,6 +22,22 @@ pub(crate) const ALL: &[Case] = &[
     Case {
         name: "three_members_under_all_faults",
         run: |environment| random::run(environment, 3),
+    },
+    Case {
+        name: "a_leader_that_nobody_hears_is_replaced_and_follows",
+        run: leaders::mute,
+    },
+    Case {
+        name: "a_leader_that_hears_nobody_is_replaced_and_follows",
+        run: leaders::deaf,
+    },
+    Case {
+        name: "a_leader_that_stood_still_acknowledges_nothing_and_follows",
+        run: leaders::paused,
+    },
+    Case {
+        name: "all_members_killed_at_once_come_back_with_everything",
+        run: leaders::restarted,
     },
     Case {
         name: "doctored_histories_are_rejected",
