@@ -64,9 +64,10 @@ pub(super) fn reason(key: &str) -> Option<&'static str> {
         | "request_stale_connection_check"
         | "request_stale_latency_check"
         | "request_throttle_drop_stale"
-        | "throttled_op_wait_time"
+        | "request_throttle_stall_time"
         | "connection_throttle_weight_enabled" => FIXED,
-        "pathStats.enabled"
+        "throttled_op_wait_time"
+        | "pathStats.enabled"
         | "pathStats.delay"
         | "pathStats.initialDelay"
         | "pathStats.maxDepth"

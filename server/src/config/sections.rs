@@ -49,11 +49,6 @@ pub(super) fn client(s: &mut Settings, tick_time_ms: i32) -> Result<ClientConfig
             (0, COUNT_MAX),
             0,
         )?,
-        request_throttle_stall_ms: s.number_or(
-            "request_throttle_stall_time",
-            (1, COUNT_MAX),
-            100,
-        )?,
         large_request_bytes_max: s.number_or(
             "largeRequestMaxBytes",
             (1, i64::MAX),

@@ -102,8 +102,6 @@ pub struct ClientConfig {
     pub four_letter_words: Vec<String>,
     /// `request_throttle_max_requests`, 0 without a limit.
     pub request_throttle_max_requests: u32,
-    /// `request_throttle_stall_time` in milliseconds.
-    pub request_throttle_stall_ms: u32,
     /// `largeRequestMaxBytes`: bytes of large requests in work at once.
     pub large_request_bytes_max: i64,
     /// `largeRequestThreshold`: from how many bytes a request is large; -1 for never.

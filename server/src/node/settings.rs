@@ -55,6 +55,11 @@ pub(super) fn for_service(config: &ServerConfig, me: ServerId) -> ServiceSetting
         max_client_cnxns: client.max_client_cnxns,
         max_cnxns: client.max_cnxns,
         global_outstanding_limit: client.global_outstanding_limit,
+        throttle_requests_max: client.request_throttle_max_requests,
+        large_request_from_bytes: Some(client.large_request_threshold_bytes)
+            .filter(|from| *from >= 0),
+        large_request_bytes_max: client.large_request_bytes_max,
+        tcp_keep_alive: client.tcp_keep_alive,
         jute_max_buffer: client.jute_buffer_bytes_max,
         super_digest: config.auth.super_digest.clone(),
         skip_acl: config.auth.skip_acl,

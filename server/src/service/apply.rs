@@ -68,7 +68,7 @@ impl Service {
             return;
         }
         state.event(&fired.event);
-        if state.waiting_bytes() > self.settings.output_bytes_max {
+        if state.takes_too_little(self.settings.output_bytes_max) {
             tracing::warn!(peer = %connection.peer, session = %state.session,
                 bytes = state.waiting_bytes(),
                 "closing a client's connection: it does not take its events");
@@ -93,7 +93,7 @@ impl Service {
             note_touched(connection, &mut state, wake);
             return;
         }
-        let Some((op, at)) = state.take_write(header.cxid) else {
+        let Some(write) = state.take_write(header.cxid) else {
             // Not asked for here: another member's, an older connection's, or the leader's own
             // word that the session's time has run out.
             if header.op == OpCode::CLOSE_SESSION {
@@ -102,7 +102,7 @@ impl Service {
             }
             return;
         };
-        self.stats.under_way(-1);
+        let (op, at) = self.done_with_write(write);
         note_touched(connection, &mut state, wake);
         if state.phase != Phase::Open {
             return;
@@ -129,6 +129,15 @@ impl Service {
         }
     }
 
+    /// Counts a change that is done with; what it asked for and since when.
+    fn done_with_write(&self, write: Queued) -> (OpCode, Instant) {
+        let what = match &write {
+            Queued::Write { op, at, .. } | Queued::Read { op, at, .. } => (*op, *at),
+        };
+        self.done_with(&[write]);
+        what
+    }
+
     pub(super) fn finish_sync(&self, conn: ConnId, xid: Xid) {
         let db = self.database.read();
         let connection = {
@@ -145,10 +154,10 @@ impl Service {
             Some(Queued::Write { op, echo, .. }) if *op == OpCode::SYNC => echo.clone(),
             _ => return,
         };
-        let Some((op, at)) = state.take_write(xid) else {
+        let Some(write) = state.take_write(xid) else {
             return;
         };
-        self.stats.under_way(-1);
+        let (op, at) = self.done_with_write(write);
         if state.phase == Phase::Open {
             let mut latency = Latency::default();
             latency.add(1, at.elapsed());
@@ -189,15 +198,9 @@ fn note_touched(
 
 impl ConnState {
     /// Takes the write at the front of the queue, if its number is `xid`.
-    fn take_write(&mut self, xid: Xid) -> Option<(OpCode, Instant)> {
+    fn take_write(&mut self, xid: Xid) -> Option<Queued> {
         match self.queue.front() {
-            Some(Queued::Write {
-                xid: first, op, at, ..
-            }) if *first == xid => {
-                let taken = (*op, *at);
-                self.queue.pop_front();
-                Some(taken)
-            }
+            Some(Queued::Write { xid: first, .. }) if *first == xid => self.dequeue(),
             _ => None,
         }
     }

@@ -44,6 +44,8 @@ pub enum CloseReason {
     SlowReader,
     /// A four-letter word was answered.
     Answered,
+    /// A large request while those under way are as large as all may be.
+    TooLarge,
     /// Too many connections.
     TooMany,
 }
@@ -71,6 +73,8 @@ pub(crate) enum Queued {
         at: Instant,
         /// The path to give back (sync).
         echo: Option<Bytes>,
+        /// Bytes of the request's body, held here or by the ensemble.
+        len_bytes: usize,
     },
     /// A read behind it.
     Read {
@@ -81,6 +85,16 @@ pub(crate) enum Queued {
     },
 }
 
+impl Queued {
+    /// Bytes of the request's body.
+    pub(crate) fn len_bytes(&self) -> usize {
+        match self {
+            Queued::Write { len_bytes, .. } => *len_bytes,
+            Queued::Read { body, .. } => body.len(),
+        }
+    }
+}
+
 /// The part that changes, under the connection's lock.
 #[derive(Debug)]
 pub(crate) struct ConnState {
@@ -89,7 +103,10 @@ pub(crate) struct ConnState {
     pub(crate) out: Writer,
     /// Packets in `out`.
     pub(crate) out_packets: u64,
+    /// In the client's order; only [`ConnState::enqueue`] and [`ConnState::dequeue`] change it.
     pub(crate) queue: VecDeque<Queued>,
+    /// Bytes of the bodies in `queue`.
+    pub(crate) queued_bytes: usize,
     pub(crate) session: SessionId,
     pub(crate) timeout_ms: i32,
     /// Whether the client knows of read-only servers, and so is told.
@@ -143,6 +160,8 @@ pub(crate) struct Connection {
     pub(crate) signalled: AtomicBool,
     /// Heard from since [`super::Service::drain_touched`] last asked.
     pub(crate) heard: AtomicBool,
+    /// On the list of those that the throttle wakes when there is room.
+    pub(crate) waits_for_room: AtomicBool,
 }
 
 impl Connection {
@@ -156,6 +175,7 @@ impl Connection {
                 out: Writer::new(),
                 out_packets: 0,
                 queue: VecDeque::new(),
+                queued_bytes: 0,
                 session: SessionId(0),
                 timeout_ms: 0,
                 says_read_only: false,
@@ -168,6 +188,7 @@ impl Connection {
             waker: AtomicWaker::new(),
             signalled: AtomicBool::new(false),
             heard: AtomicBool::new(false),
+            waits_for_room: AtomicBool::new(false),
         }
     }
 
@@ -199,6 +220,18 @@ impl ConnState {
         }
     }
 
+    pub(crate) fn enqueue(&mut self, queued: Queued) {
+        self.queued_bytes += queued.len_bytes();
+        self.queue.push_back(queued);
+    }
+
+    /// Takes the request at the front, for whoever says that it is done with.
+    pub(crate) fn dequeue(&mut self) -> Option<Queued> {
+        let queued = self.queue.pop_front()?;
+        self.queued_bytes -= queued.len_bytes();
+        Some(queued)
+    }
+
     /// Requests under way.
     pub(crate) fn outstanding(&self) -> usize {
         self.queue.len()
@@ -217,5 +250,11 @@ impl ConnState {
     /// Bytes that wait for the client.
     pub(crate) fn waiting_bytes(&self) -> usize {
         self.out.len() + self.sending
+    }
+
+    /// Whether more gathers than may. What is being sent does not count: one reply of any size is
+    /// on its way then, and whoever takes it slowly still takes it.
+    pub(crate) fn takes_too_little(&self, bytes_max: usize) -> bool {
+        self.out.len() > bytes_max
     }
 }

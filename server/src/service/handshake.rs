@@ -1,7 +1,7 @@
 //! How connections come, get their sessions, and go. Source: `ZooKeeperServer.java`
 //! processConnectRequest, reopenSession and finishSessionInit.
 
-use super::connection::{CloseReason, ConnState, Connection, Phase, Queued};
+use super::connection::{CloseReason, ConnState, Connection, Phase};
 use super::status::Serving;
 use super::{Service, WriteRequest};
 use crate::ids::{ConnId, SessionId, Xid};
@@ -41,15 +41,14 @@ impl Service {
 
     /// Forgets a connection whose task ends.
     pub(crate) fn forget(&self, connection: &Arc<Connection>) {
-        let (session, writes) = {
+        let (session, queued) = {
             let mut state = connection.state.lock();
             state.close(CloseReason::ClientGone);
-            let queued = std::mem::take(&mut state.queue);
-            let is_write = |queued: &&Queued| matches!(queued, Queued::Write { .. });
-            let writes = queued.iter().filter(is_write).count();
-            (state.session, i64::try_from(writes).unwrap_or(0))
+            state.queued_bytes = 0;
+            (state.session, std::mem::take(&mut state.queue))
         };
-        self.stats.under_way(-writes);
+        self.throttle.forget(connection);
+        self.done_with(&Vec::from(queued));
         self.registry.lock().remove(connection, session);
         self.watches.lock().remove_all(connection.id);
     }

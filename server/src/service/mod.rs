@@ -18,9 +18,10 @@ mod serve;
 mod settings;
 mod stats;
 mod status;
+mod throttle;
 
 pub use connection::CloseReason;
-pub(crate) use connection::{Connection, Phase};
+pub(crate) use connection::{Connection, Phase, Queued};
 pub(crate) use registry::Registry;
 pub(crate) use serve::{NextFrame, next_frame};
 pub use settings::{Settings, Whitelist};
@@ -33,6 +34,7 @@ use crate::txn::Request;
 use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
+use throttle::Throttle;
 
 /// A change on its way to the leader: writes, sync (9), createSession (-10, the body is the timeout
 /// as an int), closeSession (-11) and reconfig.
@@ -68,6 +70,7 @@ pub struct Service {
     pub stats: Stats,
     pub(crate) watches: Mutex<Watches>,
     pub(crate) registry: Mutex<Registry>,
+    pub(crate) throttle: Throttle,
     consensus: RwLock<Option<Arc<dyn Consensus>>>,
     next_session: AtomicI64,
     /// What `registry.serving` is, for those who can't take its lock; 0 for none.
@@ -85,6 +88,7 @@ impl Service {
             ..NodeStatus::default()
         };
         Arc::new(Service {
+            throttle: Throttle::new(&settings),
             settings,
             database: RwLock::new(database),
             status: RwLock::new(status),
@@ -201,6 +205,19 @@ impl Service {
     #[must_use]
     pub fn connection_count(&self) -> usize {
         self.registry.lock().len()
+    }
+
+    /// Requests of a connection have come to their end, one way or another.
+    pub(crate) fn done_with(&self, done: &[Queued]) {
+        let mut changes = 0;
+        for queued in done {
+            self.throttle.give_back(queued.len_bytes());
+            changes += i64::from(matches!(queued, Queued::Write { .. }));
+        }
+        if changes > 0 {
+            self.stats.under_way(-changes);
+            self.throttle.wake(self.stats.outstanding());
+        }
     }
 
     /// A sync came back from the leader behind all that was committed when it got there.

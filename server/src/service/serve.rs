@@ -190,7 +190,10 @@ impl Service {
         }
         while batch.state.phase == Phase::Open {
             let frame = match next_frame(&input[served.consumed..], max) {
-                NextFrame::Incomplete => break,
+                NextFrame::Incomplete => {
+                    batch.look_ahead(&input[served.consumed..]);
+                    break;
+                }
                 NextFrame::BadLength(len) => {
                     tracing::warn!(peer = %connection.peer, len, jute.maxbuffer = max,
                         "closing a client's connection: a request of that length makes no sense or is too long");
@@ -199,14 +202,14 @@ impl Service {
                 }
                 NextFrame::Whole(frame) => frame,
             };
-            if batch.held_back() {
-                served.held_back = true;
-                break;
-            }
             let Some((xid, op, body)) = parse(frame) else {
                 batch.state.close(CloseReason::BadPacket);
                 break;
             };
+            if batch.held_back(op) {
+                served.held_back = true;
+                break;
+            }
             served.consumed += FRAME_PREFIX + frame.len();
             batch.received += 1;
             match class(op) {
@@ -221,12 +224,15 @@ impl Service {
                     };
                     batch.read(db, &mut watches, xid, op, body, now);
                 }
-                Class::Read => batch.state.queue.push_back(Queued::Read {
-                    xid,
-                    op,
-                    body: Bytes::copy_from_slice(body),
-                    at: now,
-                }),
+                Class::Read if self.throttle.take(body.len()) => {
+                    batch.state.enqueue(Queued::Read {
+                        xid,
+                        op,
+                        body: Bytes::copy_from_slice(body),
+                        at: now,
+                    })
+                }
+                Class::Read => batch.refuse_large(body.len()),
                 Class::Write => batch.write(serving, xid, op, body, writes),
                 Class::Auth => batch.authenticate(xid, op, body),
                 Class::Unknown => {
@@ -295,16 +301,53 @@ struct Batch<'a> {
 
 impl Batch<'_> {
     /// Whether a bound says that the connection has enough under way.
-    fn held_back(&self) -> bool {
-        let settings = &self.service.settings;
+    fn held_back(&self, op: OpCode) -> bool {
+        let Service {
+            settings,
+            stats,
+            throttle,
+            ..
+        } = self.service;
         let mine = self.state.outstanding();
         if self.state.waiting_bytes() >= OUTPUT_HIGH_WATER
             || mine >= settings.connection_outstanding_limit
+            || self.state.queued_bytes >= settings.connection_outstanding_bytes
         {
             return true;
         }
         // Source: ZooKeeperServer.java shouldThrottle: one request under way is always granted.
-        mine > 0 && self.service.stats.outstanding() > i64::from(settings.global_outstanding_limit)
+        if mine > 0 && stats.outstanding() > i64::from(settings.global_outstanding_limit) {
+            return true;
+        }
+        // Closing a session only ever makes room.
+        if class(op) != Class::Write || op == OpCode::CLOSE_SESSION {
+            return false;
+        }
+        let let_in = throttle.lets_in(self.connection, stats.outstanding());
+        if !let_in {
+            // Room that came before this connection stood on the list has woken nobody.
+            throttle.wake(stats.outstanding());
+        }
+        !let_in
+    }
+
+    /// Looks at the length of a request that has not come whole: one for which there is no room
+    /// is not waited for.
+    fn look_ahead(&mut self, input: &[u8]) {
+        if let Some((prefix, _)) = input.split_first_chunk::<FRAME_PREFIX>()
+            && let Ok(len) = usize::try_from(i32::from_be_bytes(*prefix))
+            && !self.service.throttle.has_room(len)
+        {
+            self.refuse_large(len);
+        }
+    }
+
+    /// Closes the connection: its request is large, and others that are under way already are as
+    /// large as all may be. Source: `ZooKeeperServer.java` checkRequestSizeWhenReceivingMessage.
+    fn refuse_large(&mut self, len_bytes: usize) {
+        tracing::warn!(peer = %self.connection.peer, len = len_bytes,
+            "closing a client's connection: large requests under way exceed largeRequestMaxBytes");
+        self.state.close(CloseReason::TooLarge);
     }
 
     /// Answers reads at the front of the queue while less than `bytes_max` wait for the client.
@@ -313,8 +356,11 @@ impl Batch<'_> {
             && self.state.waiting_bytes() < bytes_max
             && let Some(Queued::Read { .. }) = self.state.queue.front()
         {
-            if let Some(Queued::Read { xid, op, body, at }) = self.state.queue.pop_front() {
-                self.read(db, watches, xid, op, &body, at);
+            if let Some(queued) = self.state.dequeue()
+                && let Queued::Read { xid, op, body, at } = &queued
+            {
+                self.read(db, watches, *xid, *op, body, *at);
+                self.service.done_with(&[queued]);
             }
         }
     }
@@ -370,8 +416,8 @@ impl Batch<'_> {
         body: &[u8],
         writes: &mut Vec<WriteRequest>,
     ) {
-        let state = &mut *self.state;
         if serving == Some(Serving::ReadOnly) {
+            let state = &mut *self.state;
             // Nothing is ever queued on a read-only server, so the reply is in order.
             let zxid = Zxid(state.info.last_zxid.0.max(0));
             state.out_packets += 1;
@@ -383,11 +429,17 @@ impl Batch<'_> {
             }
             return;
         }
+        if !self.service.throttle.take(body.len()) {
+            self.refuse_large(body.len());
+            return;
+        }
+        let state = &mut *self.state;
         let body = Bytes::copy_from_slice(body);
-        state.queue.push_back(Queued::Write {
+        state.enqueue(Queued::Write {
             xid,
             op,
             at: self.now,
+            len_bytes: body.len(),
             echo: (op == OpCode::SYNC).then(|| body.clone()),
         });
         self.service.stats.under_way(1);

@@ -22,6 +22,17 @@ pub struct Settings {
     /// Requests under way on one connection before it is no longer read from. Java has no such
     /// bound; this one is far above what its clients reach.
     pub connection_outstanding_limit: usize,
+    /// Bytes of requests under way on one connection before it is no longer read from; one request
+    /// is always granted. Java has no such bound.
+    pub connection_outstanding_bytes: usize,
+    /// request_throttle_max_requests: past as many changes under way on all connections, none is
+    /// taken in until another is done; 0 for any number.
+    pub throttle_requests_max: u32,
+    /// largeRequestThreshold: a longer request is large, `None` where none is.
+    pub large_request_from_bytes: Option<i64>,
+    /// largeRequestMaxBytes: of all large requests under way. Past it, who sends one is
+    /// disconnected.
+    pub large_request_bytes_max: i64,
     /// jute.maxbuffer: bytes of the longest request.
     pub jute_max_buffer: usize,
     /// Bytes of replies and events that may wait for a client before it is disconnected.
@@ -34,6 +45,8 @@ pub struct Settings {
     pub skip_acl: bool,
     /// clientPortListenBacklog, -1 for the default.
     pub listen_backlog: i32,
+    /// clientTcpKeepAlive: the system finds out about clients whose machine is gone.
+    pub tcp_keep_alive: bool,
     /// 4lw.commands.whitelist.
     pub four_letter_words: Whitelist,
     /// What `conf` prints, line by line: `key=value` as Java names them.
@@ -51,12 +64,17 @@ impl Default for Settings {
             max_cnxns: 0,
             global_outstanding_limit: 1000,
             connection_outstanding_limit: 4096,
+            connection_outstanding_bytes: 16 << 20,
+            throttle_requests_max: 0,
+            large_request_from_bytes: None,
+            large_request_bytes_max: 100 << 20,
             jute_max_buffer: 0xf_ffff,
             output_bytes_max: 64 << 20,
             handshake_ms: 10_000,
             super_digest: None,
             skip_acl: false,
             listen_backlog: -1,
+            tcp_keep_alive: false,
             four_letter_words: Whitelist::default(),
             configuration: Vec::new(),
         }

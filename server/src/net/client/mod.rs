@@ -3,7 +3,7 @@
 mod task;
 
 use crate::service::Service;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -65,6 +65,11 @@ impl Listener {
                     };
                     if let Err(error) = stream.set_nodelay(true) {
                         tracing::debug!(%peer, %error, "TCP_NODELAY");
+                    }
+                    if service.settings.tcp_keep_alive
+                        && let Err(error) = SockRef::from(&stream).set_keepalive(true)
+                    {
+                        tracing::debug!(%peer, %error, "SO_KEEPALIVE");
                     }
                     let task = task::Task::new(Arc::clone(&service), connection, stream);
                     tasks.spawn(task.run());

@@ -54,6 +54,8 @@ pub(super) struct Task<S> {
     sent: usize,
     writes: Vec<WriteRequest>,
     last_heard: Instant,
+    /// The timer runs for the session, no longer for the handshake.
+    timed_by_session: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
@@ -68,6 +70,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
             sent: 0,
             writes: Vec::new(),
             last_heard: Instant::now(),
+            timed_by_session: false,
         }
     }
 
@@ -121,11 +124,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
                 self.serve_kept();
             }
             match self.poll_send(cx) {
-                Ok(sent) => progress |= sent,
+                Ok(sent) => {
+                    progress |= sent;
+                    if sent && self.held_back {
+                        // Nothing is read from it meanwhile, its pings not either; but it lives.
+                        self.last_heard = Instant::now();
+                        self.connection.heard.store(true, Ordering::Relaxed);
+                    }
+                }
                 Err(_) => return Poll::Ready(End::Gone),
             }
-            if self.connection.state.lock().phase == Phase::Closed {
+            let phase = self.connection.state.lock().phase;
+            if phase == Phase::Closed {
                 return self.poll_last_words(cx, timer.as_mut());
+            }
+            if phase == Phase::Open && !mem::replace(&mut self.timed_by_session, true) {
+                // The handshake's time may be longer than the session's.
+                timer.as_mut().reset(Instant::now());
             }
             match self.poll_receive(cx) {
                 Ok(received) => progress |= received,
