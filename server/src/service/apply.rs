@@ -15,6 +15,9 @@ use crate::txn::TxnEntry;
 use std::sync::Arc;
 use std::time::Instant;
 
+/// Transactions applied while the locks are held once.
+const APPLIED_AT_ONCE: usize = 64;
+
 impl Service {
     /// Applies committed transactions in their order. Replies to this server's clients and the
     /// events of their watches are in the connections' buffers before any later read is answered.
@@ -22,33 +25,43 @@ impl Service {
         if batch.is_empty() {
             return;
         }
+        let mut wake: Vec<Arc<Connection>> = Vec::new();
+        let mut fired: Vec<Fired> = Vec::new();
+        // Thousands of sessions may end in one batch. Between the pieces others get the locks.
+        for piece in batch.chunks(APPLIED_AT_ONCE) {
+            self.apply_piece(piece, &mut fired, &mut wake);
+            for connection in wake.drain(..) {
+                connection.state.lock().touched_by_batch = false;
+                connection.wake();
+            }
+        }
+    }
+
+    fn apply_piece(
+        &self,
+        piece: &[TxnEntry],
+        fired: &mut Vec<Fired>,
+        wake: &mut Vec<Arc<Connection>>,
+    ) {
         let mut db = self.database.write();
         let mut watches = WatchAccess::Locked(self.watches.lock());
         let registry = self.registry.lock();
-        let mut wake: Vec<Arc<Connection>> = Vec::new();
-        let mut fired: Vec<Fired> = Vec::new();
         let now = Instant::now();
-        for entry in batch {
+        for entry in piece {
             let asker = registry.by_session(entry.header.client_id);
             if let Some(connection) = asker {
                 let mut state = connection.state.lock();
                 self.answer_ready_reads(connection, &mut state, &db, &mut watches);
             }
-            let applied = db.apply(entry, &mut fired, watches.get());
+            let applied = db.apply(entry, fired, watches.get());
             for fired in fired.drain(..) {
-                self.deliver(&registry, &fired, &mut wake);
+                self.deliver(&registry, &fired, wake);
             }
             if let Some(connection) = asker {
-                self.reply(connection, entry, &applied, now, &mut wake);
+                self.reply(connection, entry, &applied, now, wake);
             }
         }
-        drop(registry);
-        drop(watches);
-        drop(db);
-        for connection in wake {
-            connection.state.lock().touched_by_batch = false;
-            connection.wake();
-        }
+        self.note_applied(&db);
     }
 
     fn deliver(&self, registry: &Registry, fired: &Fired, wake: &mut Vec<Arc<Connection>>) {
@@ -114,6 +127,7 @@ impl Service {
         state.info.last_op = short_name(op);
         state.info.last_cxid = i64::from(header.cxid.0);
         state.info.last_zxid = header.zxid;
+        state.newest_zxid = state.newest_zxid.max(header.zxid);
         if applied.session_moved() {
             // Source: FinalRequestProcessor.java SessionMovedException, ZOOKEEPER-710.
             state.close(CloseReason::SessionMoved);
@@ -165,6 +179,7 @@ impl Service {
             state.note_answered(&latency);
             state.info.last_op = short_name(op);
             let zxid = db.last_processed();
+            state.newest_zxid = state.newest_zxid.max(zxid);
             let body = path.unwrap_or_default();
             match Reader::new(&body).buffer_or_null() {
                 Ok(path) => {

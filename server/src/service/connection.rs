@@ -107,6 +107,9 @@ pub(crate) struct ConnState {
     pub(crate) queue: VecDeque<Queued>,
     /// Bytes of the bodies in `queue`.
     pub(crate) queued_bytes: usize,
+    /// The newest position that the client has been told. A ping's reply must not be older: some
+    /// clients take the last one they read for what they have seen.
+    pub(crate) newest_zxid: Zxid,
     pub(crate) session: SessionId,
     pub(crate) timeout_ms: i32,
     /// Whether the client knows of read-only servers, and so is told.
@@ -176,6 +179,7 @@ impl Connection {
                 out_packets: 0,
                 queue: VecDeque::new(),
                 queued_bytes: 0,
+                newest_zxid: Zxid::ZERO,
                 session: SessionId(0),
                 timeout_ms: 0,
                 says_read_only: false,
@@ -245,6 +249,7 @@ impl ConnState {
         self.out.string(&event.path);
         frame.end(&mut self.out);
         self.out_packets += 1;
+        self.newest_zxid = self.newest_zxid.max(event.zxid);
     }
 
     /// Bytes that wait for the client.

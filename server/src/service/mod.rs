@@ -28,7 +28,7 @@ pub use settings::{Settings, Whitelist};
 pub use stats::{Latency, Stats};
 pub use status::{LearnerStatus, MemberState, NodeStatus, Role, Serving};
 
-use crate::ids::{ConnId, SessionId, Xid};
+use crate::ids::{ConnId, SessionId, Xid, Zxid};
 use crate::tree::{Database, Watches};
 use crate::txn::Request;
 use parking_lot::{Mutex, RwLock};
@@ -73,6 +73,8 @@ pub struct Service {
     pub(crate) throttle: Throttle,
     consensus: RwLock<Option<Arc<dyn Consensus>>>,
     next_session: AtomicI64,
+    /// What the database's last processed zxid is, for pings, which wait for no lock on it.
+    applied: AtomicI64,
     /// What `registry.serving` is, for those who can't take its lock; 0 for none.
     serving_code: AtomicU8,
 }
@@ -97,6 +99,7 @@ impl Service {
             registry: Mutex::new(Registry::default()),
             consensus: RwLock::new(None),
             next_session: AtomicI64::new(first.0),
+            applied: AtomicI64::new(0),
             serving_code: AtomicU8::new(0),
         })
     }
@@ -116,6 +119,7 @@ impl Service {
 
     /// Lets clients in.
     pub fn start_serving(&self, serving: Serving) {
+        self.note_applied(&self.database.read());
         let mut registry = self.registry.lock();
         registry.serving = Some(serving);
         self.serving_code.store(serving.code(), Ordering::Release);
@@ -140,6 +144,15 @@ impl Service {
     #[must_use]
     pub fn serving(&self) -> Option<Serving> {
         Serving::from_code(self.serving_code.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn note_applied(&self, db: &Database) {
+        self.applied.store(db.last_processed().0, Ordering::Release);
+    }
+
+    /// The newest position that no lock stands before.
+    pub(crate) fn applied(&self) -> Zxid {
+        Zxid(self.applied.load(Ordering::Acquire))
     }
 
     /// Puts another database in the place of this one, after the leader sent a whole snapshot.

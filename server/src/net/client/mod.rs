@@ -8,7 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 /// Connections that may wait to be accepted, where the configuration does not say.
@@ -56,29 +56,35 @@ impl Listener {
     pub async fn run(self, service: Arc<Service>) {
         let mut tasks = JoinSet::new();
         loop {
-            // Tasks that have ended are let go here, so the set does not grow.
-            while tasks.try_join_next().is_some() {}
-            match self.socket.accept().await {
-                Ok((stream, peer)) => {
-                    let Ok(connection) = service.accept(peer) else {
-                        continue;
-                    };
-                    if let Err(error) = stream.set_nodelay(true) {
-                        tracing::debug!(%peer, %error, "TCP_NODELAY");
+            tokio::select! {
+                accepted = self.socket.accept() => match accepted {
+                    Ok((stream, peer)) => {
+                        let Ok(connection) = service.accept(peer) else {
+                            continue;
+                        };
+                        set_options(&stream, peer, &service);
+                        let task = task::Task::new(Arc::clone(&service), connection, stream);
+                        tasks.spawn(task.run());
                     }
-                    if service.settings.tcp_keep_alive
-                        && let Err(error) = SockRef::from(&stream).set_keepalive(true)
-                    {
-                        tracing::debug!(%peer, %error, "SO_KEEPALIVE");
+                    Err(error) => {
+                        tracing::warn!(%error, "accepting a client's connection failed");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
-                    let task = task::Task::new(Arc::clone(&service), connection, stream);
-                    tasks.spawn(task.run());
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "accepting a client's connection failed");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
+                },
+                // Tasks that have ended are let go as they end: many may, and nobody come.
+                Some(_) = tasks.join_next() => {}
             }
         }
+    }
+}
+
+fn set_options(stream: &TcpStream, peer: SocketAddr, service: &Service) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%peer, %error, "TCP_NODELAY");
+    }
+    if service.settings.tcp_keep_alive
+        && let Err(error) = SockRef::from(stream).set_keepalive(true)
+    {
+        tracing::debug!(%peer, %error, "SO_KEEPALIVE");
     }
 }
