@@ -1,5 +1,6 @@
 //! What a person working on the project types: `cargo xtask …`.
 
+mod bench;
 mod cluster;
 mod crds;
 mod debian;
@@ -84,6 +85,12 @@ enum Task {
     Layers,
     /// Run the checks and tests
     Test(test::TestOptions),
+    /// Measure, side by side with Apache ZooKeeper
+    Bench {
+        /// What is measured
+        #[command(subcommand)]
+        scenario: bench::Scenario,
+    },
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -136,5 +143,6 @@ fn run(Cli { instance, task }: Cli) -> Result<()> {
         Task::Crds { check } => crds::crds(&project, check),
         Task::Layers => layers::layers(&project),
         Task::Test(options) => test::test(&project, &progress, &instance, &options),
+        Task::Bench { scenario } => bench::bench(&project, &progress, &scenario),
     }
 }

@@ -351,9 +351,15 @@ impl Session<'_> {
             .env("GOFLAGS", "")
             .env("GOWORK", "off");
         run::run_logged(&mut go, log)?;
+        let slow_disk = ["build", "--package", "slow-disk", "--locked"];
+        run::run_logged(&mut self.cargo(&slow_disk), log)?;
         let mut cargo = self.cargo(&["test", "--package", "histories", "--locked"]);
         cargo
             .env("HISTORIES_SERVER", server)
+            .env(
+                "HISTORIES_SLOW_DISK",
+                self.project.target.join("debug/libslow_disk.so"),
+            )
             .env("HISTORIES_CHECKER", checker);
         run::run_logged(&mut cargo, log)
     }

@@ -26,8 +26,10 @@ pub struct Ensemble {
     pub network: Network,
     dir: TempDir,
     keep: Option<PathBuf>,
-    /// What their processes find in their environment beside what ours has.
-    variables: Vec<(&'static str, PathBuf)>,
+    /// What makes members' disks slow, where that is wanted.
+    slow_disk: Option<PathBuf>,
+    /// The addresses that each member believes in.
+    known: Vec<Vec<Ipv4Addr>>,
 }
 
 /// Behaviour is tested on memory where there is some: disks of small machines stall.
@@ -71,14 +73,15 @@ impl Ensemble {
                 .map_err(|error| format!("can't write member {id}'s configuration: {error}"))?;
             members.push(Member::new(id, home, environment.server.clone()));
         }
-        let ensemble = Ensemble {
+        let mut ensemble = Ensemble {
             members,
             network,
             dir,
             keep: environment.keep.clone(),
-            variables: Vec::new(),
+            slow_disk: None,
+            known: Vec::new(),
         };
-        ensemble.write_hosts()?;
+        ensemble.tell_all()?;
         Ok(ensemble)
     }
 
@@ -93,9 +96,24 @@ impl Ensemble {
         Ok(ensemble)
     }
 
-    /// Puts a variable into the environment of members that are started from now on.
-    pub fn set_variable(&mut self, name: &'static str, value: PathBuf) {
-        self.variables.push((name, value));
+    /// Has members that are started from now on wait for their disks as long as
+    /// [`Ensemble::set_disk_delay`] says.
+    pub fn slow_down_disks(&mut self, environment: &Environment) {
+        self.slow_disk = Some(environment.slow_disk.clone());
+    }
+
+    /// Makes each fsync of a member take so long.
+    ///
+    /// # Errors
+    /// Where that can't be written down.
+    pub fn set_disk_delay(&self, index: usize, delay: Duration) -> Outcome {
+        let file = self.disk_delay(index);
+        fs::write(&file, delay.as_millis().to_string())
+            .map_err(|error| format!("{}: {error}", file.display()))
+    }
+
+    fn disk_delay(&self, index: usize) -> PathBuf {
+        self.members[index].dir.join("disk-delay-ms")
     }
 
     /// The run's directory.
@@ -104,20 +122,35 @@ impl Ensemble {
         self.dir.path()
     }
 
-    /// What members take for /etc/hosts. It is written in place, so that those that run see it.
+    /// Has all members know where all are.
     ///
     /// # Errors
-    /// Where it can't be written.
-    pub fn write_hosts(&self) -> Outcome {
-        let mut text = "127.0.0.1 localhost\n".to_owned();
-        for (index, member) in self.members.iter().enumerate() {
-            text += &format!("{} member{}\n", self.address(index), member.id);
-        }
-        fs::write(self.hosts(), text).map_err(|error| format!("can't write hosts: {error}"))
+    /// Where their files can't be written.
+    pub fn tell_all(&mut self) -> Outcome {
+        self.known = vec![self.addresses(); self.members.len()];
+        (0..self.members.len()).try_for_each(|index| self.write_hosts(index))
     }
 
-    fn hosts(&self) -> PathBuf {
-        self.dir.path().join("hosts")
+    /// Has a member know its own address; the others believe what they did.
+    ///
+    /// # Errors
+    /// Where its file can't be written.
+    pub fn tell_itself(&mut self, index: usize) -> Outcome {
+        self.known[index][index] = self.address(index);
+        self.write_hosts(index)
+    }
+
+    /// What a member takes for /etc/hosts. It is written in place, so that one that runs sees it.
+    fn write_hosts(&self, index: usize) -> Outcome {
+        let mut text = "127.0.0.1 localhost\n".to_owned();
+        for (address, member) in self.known[index].iter().zip(&self.members) {
+            text += &format!("{address} member{}\n", member.id);
+        }
+        fs::write(self.hosts(index), text).map_err(|error| format!("can't write hosts: {error}"))
+    }
+
+    fn hosts(&self, index: usize) -> PathBuf {
+        self.members[index].dir.join("hosts")
     }
 
     /// A member's present address.
@@ -139,12 +172,12 @@ impl Ensemble {
     /// # Errors
     /// Where it can't be started.
     pub fn start_member(&mut self, index: usize) -> Outcome {
-        let hosts = self.hosts();
-        let variables = self
-            .variables
-            .iter()
-            .map(|(name, value)| (*name, value.as_path()))
-            .collect::<Vec<_>>();
+        let hosts = self.hosts(index);
+        let delay = self.disk_delay(index);
+        let slow = self.slow_disk.as_deref();
+        let variables = slow
+            .map(|library| vec![("LD_PRELOAD", library), ("SLOW_DISK", &delay)])
+            .unwrap_or_default();
         self.members[index].start(&self.network, &hosts, &variables)
     }
 
@@ -242,7 +275,7 @@ impl Ensemble {
         })
     }
 
-    /// Gives a member another address; `hosts` is told apart, as a name server is.
+    /// Gives a member another address; nobody is told yet, as with a name server that lags behind.
     ///
     /// # Errors
     /// Where the system refuses.

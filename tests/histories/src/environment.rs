@@ -20,6 +20,8 @@ pub struct Environment {
     pub server: PathBuf,
     /// The built `checker`.
     pub checker: PathBuf,
+    /// The library that `slow-disk` makes.
+    pub slow_disk: PathBuf,
     /// How long each random run lasts.
     pub length: Duration,
     /// The seed to begin with, where one is wanted.
@@ -58,6 +60,10 @@ impl Environment {
             checker: file(
                 "HISTORIES_CHECKER",
                 "the program that tests/histories/checker makes",
+            )?,
+            slow_disk: file(
+                "HISTORIES_SLOW_DISK",
+                "the library that tests/histories/slow-disk makes",
             )?,
             length: Duration::from_secs(seconds),
             seed: number("HISTORIES_SEED")?,

@@ -169,7 +169,16 @@ impl Network {
             &format!("address del {old}/24 dev eth0\naddress add {new}/24 dev eth0\n"),
         )?;
         self.hosts[member] = host;
-        Ok(())
+        // A machine that takes an address over announces it; until then the others would go on
+        // speaking to the one that had it.
+        for other in 0..self.hosts.len() {
+            self.ip_at(other, "neighbour flush dev eth0\n")?;
+        }
+        let bridge = format!("bridge{}", self.number);
+        run(
+            Command::new("ip").args(["neighbour", "flush", "dev", &bridge]),
+            "",
+        )
     }
 
     fn refuse(&self, member: usize, from: impl Iterator<Item = Host>) -> Outcome {

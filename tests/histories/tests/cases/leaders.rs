@@ -1,61 +1,13 @@
 //! Leaders that are cut off one way or stand still, and ensembles that begin anew: what becomes of
 //! the old leader, and that nobody waits for it in vain.
 
-use super::random::finish;
+use super::scene::Scene;
 use histories::Outcome;
 use histories::ensemble::{Ensemble, SYNC_LIMIT, wait_for};
 use histories::environment::Environment;
 use histories::member::{PATIENCE, mode};
 use histories::network::Cuts;
-use histories::workload::Workload;
 use std::time::{Duration, Instant};
-
-/// Clients at a time.
-const CLIENTS: usize = 6;
-/// A seed for what the clients ask; what happens to the ensemble is the same in every run.
-const SEED: u64 = 4;
-
-/// An ensemble of three under clients.
-struct Scene {
-    ensemble: Ensemble,
-    workload: Workload,
-}
-
-impl Scene {
-    fn set(environment: &Environment) -> Outcome<Self> {
-        let ensemble = Ensemble::start(environment, 3)?;
-        let workload = Workload::start(ensemble.addresses(), CLIENTS, SEED)?;
-        let mut scene = Scene { ensemble, workload };
-        scene.writes_go_on()?;
-        Ok(scene)
-    }
-
-    /// Waits for one more acknowledged write; how long that took.
-    fn writes_go_on(&mut self) -> Outcome<Duration> {
-        let begun = Instant::now();
-        let before = self.workload.acknowledged();
-        wait_for("an acknowledged write", PATIENCE, || {
-            (self.workload.acknowledged() > before).then_some(())
-        })?;
-        Ok(begun.elapsed())
-    }
-
-    /// Waits until `member` follows whoever leads.
-    fn follows(&self, member: usize) -> Outcome {
-        let address = self.ensemble.address(member);
-        wait_for("the old leader to follow", PATIENCE, || {
-            (mode(address).as_deref() == Some("follower")).then_some(())
-        })
-    }
-
-    /// Checks everything, and that every client had its answers.
-    fn end(mut self, environment: &Environment, name: &str) -> Outcome<String> {
-        match finish(environment, &mut self.ensemble, self.workload) {
-            Ok((_history, told)) => Ok(told),
-            Err(error) => Err(format!("{error}\n{}", self.ensemble.keep(name))),
-        }
-    }
-}
 
 /// Half of a leader's connection is gone; the others find another, and it comes to follow.
 fn cut_one_way(

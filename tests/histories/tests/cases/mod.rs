@@ -1,8 +1,11 @@
 //! What is done, each in a file of its own.
 
+mod addresses;
+mod disks;
 mod doctored;
 mod leaders;
 mod random;
+mod scene;
 
 use histories::Outcome;
 use histories::environment::Environment;
@@ -38,6 +41,14 @@ pub(crate) const ALL: &[Case] = &[
     Case {
         name: "all_members_killed_at_once_come_back_with_everything",
         run: leaders::restarted,
+    },
+    Case {
+        name: "members_find_each_other_when_addresses_change",
+        run: addresses::run,
+    },
+    Case {
+        name: "slow_disks_slow_nobody_but_themselves",
+        run: disks::run,
     },
     Case {
         name: "doctored_histories_are_rejected",
