@@ -61,9 +61,10 @@ impl Ensemble {
             // Snapshots come often, so that faults hit them; and logs are small, since a debug build
             // takes its time to look through what a log has in advance.
             let config = format!(
-                "snapCount=500\npreAllocSize=64\ntickTime={}\ninitLimit=15\nsyncLimit=5\ndataDir={}\nclientPort=2181\n\
+                "snapCount={}\npreAllocSize=64\ntickTime={}\ninitLimit=15\nsyncLimit=5\ndataDir={}\nclientPort=2181\n\
                  admin.enableServer=false\nstandaloneEnabled=false\nmaxClientCnxns=0\n\
                  4lw.commands.whitelist=*\n{servers}",
+                environment.snap_count(),
                 TICK.as_millis(),
                 data.display(),
             );

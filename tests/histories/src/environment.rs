@@ -72,6 +72,19 @@ impl Environment {
     }
 }
 
+impl Environment {
+    /// Transactions between two snapshots of a member: few, so that many snapshots are hit by faults,
+    /// but in long runs, whose snapshots would fill the memory.
+    #[must_use]
+    pub fn snap_count(&self) -> u32 {
+        if self.length <= Duration::from_secs(60) {
+            500
+        } else {
+            10_000
+        }
+    }
+}
+
 fn set(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
