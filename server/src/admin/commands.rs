@@ -16,6 +16,11 @@ pub(super) fn note_start() {
     LazyLock::force(&STARTED);
 }
 
+/// Milliseconds since the process began.
+pub(super) fn uptime_ms() -> u64 {
+    u64::try_from(STARTED.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Nodes as Java counts them: its tree has the root twice, as "" and "/".
 pub(super) fn java_node_count(db: &Database) -> usize {
     db.tree.node_count() + 1
@@ -89,7 +94,7 @@ pub(super) fn metrics(service: &Service) -> Vec<(&'static str, Figure)> {
         ]);
     }
     all.push(("watch_count", whole(service.watches.lock().len())));
-    all.push(("uptime", whole(STARTED.elapsed().as_millis())));
+    all.push(("uptime", whole(uptime_ms())));
     if let Some((open, max)) = file_descriptors() {
         all.push(("open_file_descriptor_count", whole(open)));
         all.push(("max_file_descriptor_count", whole(max)));

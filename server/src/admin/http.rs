@@ -1,63 +1,68 @@
 //! The AdminServer: probes, the member's page that the operator reads, and Java's commands.
 //! Source for the commands: `Commands.java`, `JettyAdminServer.java`.
 
+use super::backup::{Limits, restore, snapshot};
+use super::pages::{self, Asked, NOT_SERVING};
 use super::{VERSION, commands};
-use crate::service::{LearnerStatus, MemberState, Role, Service, Serving};
+use crate::service::{LearnerStatus, MemberState, Service, Serving};
 use axum::Router;
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Html, IntoResponse, Json, Response};
 use axum::routing::get;
 use serde_json::{Map, Value, json};
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 use tokio::net::TcpListener;
 
-/// Names and short names, as Java lists them.
-const COMMANDS: [&str; 19] = [
-    "configuration",
-    "connection_stat_reset",
-    "connections",
-    "dirs",
-    "environment",
-    "hash",
-    "is_read_only",
-    "leader",
-    "monitor",
-    "observers",
-    "ruok",
-    "server_stats",
-    "stat_reset",
-    "stats",
-    "voting_view",
-    "watch_summary",
-    "watches",
-    "watches_by_path",
-    "zabstate",
-];
-
 /// How the admin port behaves.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct AdminSettings {
     /// How old the node's heartbeat may be before `/live` fails.
     pub heartbeat_max: Duration,
+    /// admin.commandURL.
+    pub command_url: String,
+    /// admin.rateLimiterIntervalInMS.
+    pub rate_limit: Duration,
+    /// admin.snapshot.enabled.
+    pub snapshot: bool,
+    /// admin.restore.enabled.
+    pub restore: bool,
+    /// serializeLastProcessedZxid.enabled: without it a snapshot does not say its position.
+    pub says_position: bool,
 }
 
 impl Default for AdminSettings {
     fn default() -> Self {
         AdminSettings {
             heartbeat_max: Duration::from_secs(15),
+            command_url: "/commands".into(),
+            rate_limit: Duration::from_secs(300),
+            snapshot: true,
+            restore: true,
+            says_position: true,
         }
     }
 }
 
-#[derive(Clone)]
-struct Admin {
-    service: Arc<Service>,
-    settings: AdminSettings,
+/// What every page is answered from.
+pub(super) struct Admin {
+    pub(super) service: Arc<Service>,
+    pub(super) settings: AdminSettings,
+    pub(super) limits: Limits,
+    /// Set and read by people alone: it steers Java's log.
+    pub(super) trace_mask: AtomicI64,
 }
+
+type Shared = State<Arc<Admin>>;
+
+/// Source: `ZooTrace.java` traceMask: client requests, sessions, server packets and warnings.
+const TRACE_MASK: i64 = 306;
 
 /// The admin port.
 #[derive(Debug)]
@@ -90,20 +95,33 @@ impl AdminServer {
     /// # Errors
     /// What the system says of the listening socket.
     pub async fn run(self, service: Arc<Service>, settings: AdminSettings) -> io::Result<()> {
-        let app = Router::new()
+        // As it may be written: `/commands`, `commands` or `/commands/`.
+        let url = format!("/{}", settings.command_url.trim_matches('/'));
+        let commands = format!("{}/{{name}}", url.trim_end_matches('/'));
+        let admin = Arc::new(Admin {
+            service,
+            limits: Limits::new(settings.rate_limit),
+            settings,
+            trace_mask: AtomicI64::new(TRACE_MASK),
+        });
+        let mut app = Router::new()
             .route("/live", get(live))
             .route("/ready", get(ready))
             .route("/member", get(member))
-            .route("/commands", get(list))
-            .route("/commands/", get(list))
-            .route("/commands/{name}", get(command))
-            .with_state(Admin { service, settings });
+            .route(&commands, get(command).post(post_command));
+        app = app.route(&url, get(list));
+        if url != "/" {
+            app = app.route(&format!("{url}/"), get(list));
+        }
+        let app = app
+            .with_state(admin)
+            .into_make_service_with_connect_info::<SocketAddr>();
         axum::serve(self.socket, app).await
     }
 }
 
 /// Whether the process turns over: a node whose loop hangs never comes round to its heartbeat.
-async fn live(State(admin): State<Admin>) -> Response {
+async fn live(State(admin): Shared) -> Response {
     let age = admin.service.status.read().heartbeat.elapsed();
     if age > admin.settings.heartbeat_max {
         let text = format!(
@@ -116,7 +134,7 @@ async fn live(State(admin): State<Admin>) -> Response {
 }
 
 /// Whether clients are served now.
-async fn ready(State(admin): State<Admin>) -> Response {
+async fn ready(State(admin): Shared) -> Response {
     match admin.service.serving() {
         Some(Serving::ReadOnly) => {
             let text = "read-only: this member sees no quorum\n";
@@ -140,7 +158,7 @@ async fn ready(State(admin): State<Admin>) -> Response {
 }
 
 /// The page that the operator reads.
-async fn member(State(admin): State<Admin>) -> Json<Value> {
+async fn member(State(admin): Shared) -> Json<Value> {
     Json(member_page(&admin.service))
 }
 
@@ -176,257 +194,87 @@ fn member_page(service: &Service) -> Value {
     })
 }
 
-async fn list() -> Html<String> {
-    let links: Vec<String> = COMMANDS
+async fn list(State(admin): Shared) -> Html<String> {
+    let url = admin.settings.command_url.trim_matches('/');
+    let links: Vec<String> = pages::COMMANDS
         .iter()
-        .map(|name| format!("<a href=\"/commands/{name}\">{name}</a><br/>"))
+        .map(|(name, _)| format!("<a href=\"/{url}/{name}\">{name}</a>\n<br/>"))
         .collect();
     Html(links.join("\n"))
 }
 
-async fn command(State(admin): State<Admin>, Path(name): Path<String>) -> Response {
-    let service = &*admin.service;
-    let (name, answer) = match name.as_str() {
-        "ruok" => ("ruok", Ok(Map::new())),
-        "stat" | "stats" => ("stats", stats(service, true)),
-        "srvr" | "server_stats" => ("server_stats", stats(service, false)),
-        "mntr" | "monitor" => ("monitor", monitor(service)),
-        "cons" | "connections" => ("connections", connections(service)),
-        "conf" | "config" | "configuration" => ("configuration", Ok(configuration(service))),
-        "lead" | "leader" => ("leader", Ok(leader(service))),
-        "isro" | "is_read_only" => {
-            let read_only = service.serving() == Some(Serving::ReadOnly);
-            ("is_read_only", Ok(object(json!({"read_only": read_only}))))
+/// Source: `Commands.java` runCommand, whose codes these are.
+async fn command(
+    State(admin): Shared,
+    Path(asked): Path<String>,
+    Query(arguments): Query<HashMap<String, String>>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+) -> Response {
+    let Some(name) = pages::full_name(&asked) else {
+        return unknown(&asked);
+    };
+    match name {
+        "snapshot" => snapshot(&admin, &asked, &arguments, &headers, from).await,
+        "restore" => {
+            let text = "restore takes a snapshot by POST";
+            page(StatusCode::METHOD_NOT_ALLOWED, name, error(text))
         }
-        "hash" => ("hash", Ok(hash(service))),
-        "dirs" => ("dirs", Ok(dirs(service))),
-        "env" | "envi" | "environment" => {
-            let all = commands::environment().into_iter();
-            let all = all.map(|(key, value)| (key.to_owned(), Value::from(value)));
-            ("environment", Ok(all.collect()))
-        }
-        "wchs" | "watch_summary" => ("watch_summary", Ok(watch_summary(service))),
-        "wchc" | "watches" => ("watches", Ok(watches(service))),
-        "wchp" | "watches_by_path" => ("watches_by_path", Ok(watches_by_path(service))),
-        "srst" | "stat_reset" => {
-            service.stats.reset();
-            ("stat_reset", Ok(Map::new()))
-        }
-        "crst" | "connection_stat_reset" => {
-            service.each_connection(|connection| {
-                connection.state.lock().info = Default::default();
+        name => {
+            let service = Arc::clone(&admin.service);
+            let asked = Asked {
+                name,
+                trace_mask: arguments.get("traceMask").cloned(),
+            };
+            let answered = tokio::task::spawn_blocking(move || {
+                pages::answer(&service, &admin.trace_mask, &asked)
             });
-            ("connection_stat_reset", Ok(Map::new()))
-        }
-        "observers" => ("observers", Ok(observers(service))),
-        "voting_view" => ("voting_view", Ok(voting_view(service))),
-        "zabstate" => ("zabstate", Ok(zabstate(service))),
-        _ => {
-            let page = json!({"command": name, "error": "Unknown command"});
-            return (StatusCode::NOT_FOUND, Json(page)).into_response();
-        }
-    };
-    let (code, body, error) = match answer {
-        Ok(body) => (StatusCode::OK, body, Value::Null),
-        Err(error) => {
-            let code = StatusCode::SERVICE_UNAVAILABLE;
-            (code, Map::new(), Value::from(error))
-        }
-    };
-    let mut page = body;
-    page.insert("command".to_owned(), Value::from(name));
-    page.insert("error".to_owned(), error);
-    (code, Json(Value::Object(page))).into_response()
-}
-
-type Answer = Result<Map<String, Value>, &'static str>;
-
-const NOT_SERVING: &str = "This ZooKeeper instance is not currently serving requests";
-
-fn object(value: Value) -> Map<String, Value> {
-    match value {
-        Value::Object(map) => map,
-        _ => Map::new(),
-    }
-}
-
-fn stats(service: &Service, clients: bool) -> Answer {
-    let serving = service.serving().ok_or(NOT_SERVING)?;
-    let latency = service.stats.latency();
-    let (zxid, nodes) = {
-        let db = service.database.read();
-        (db.last_processed(), commands::java_node_count(&db))
-    };
-    let mut page = object(json!({
-        "version": super::FULL_VERSION,
-        "read_only": serving == Serving::ReadOnly,
-        "server_stats": {
-            "packets_sent": service.stats.packets_sent(),
-            "packets_received": service.stats.packets_received(),
-            "max_latency": latency.max_ms,
-            "avg_latency": latency.average_ms(),
-            "min_latency": latency.min_ms,
-            "outstanding_requests": service.stats.outstanding(),
-            "server_state": serving.as_str(),
-            "num_alive_client_connections": service.connection_count(),
-            "last_processed_zxid": zxid.0,
-        },
-        "node_count": nodes,
-    }));
-    if clients {
-        page.insert("connections".to_owned(), connection_list(service));
-    }
-    Ok(page)
-}
-
-fn monitor(service: &Service) -> Answer {
-    let serving = service.serving().ok_or(NOT_SERVING)?;
-    let mut page = object(json!({
-        "version": super::FULL_VERSION,
-        "server_state": serving.as_str(),
-    }));
-    for (name, figure) in commands::metrics(service) {
-        page.insert(name.to_owned(), json!(figure));
-    }
-    Ok(page)
-}
-
-fn connections(service: &Service) -> Answer {
-    service.serving().ok_or(NOT_SERVING)?;
-    Ok(object(json!({
-        "connections": connection_list(service),
-        "secure_connections": [],
-    })))
-}
-
-fn connection_list(service: &Service) -> Value {
-    let mut list = Vec::new();
-    service.each_connection(|connection| {
-        let state = connection.state.lock();
-        let info = &state.info;
-        list.push(json!({
-            "remote_socket_address": commands::java_address(connection.peer),
-            "outstanding_requests": state.outstanding(),
-            "packets_received": info.received,
-            "packets_sent": info.sent,
-            "session_id": state.session.0,
-            "last_operation": info.last_op,
-            "session_timeout": state.timeout_ms,
-            "last_cxid": info.last_cxid,
-            "last_zxid": info.last_zxid.0,
-            "last_latency": info.last_latency_ms,
-            "min_latency": info.latency.min_ms,
-            "avg_latency": info.latency.total_ms.checked_div(info.latency.count).unwrap_or(0),
-            "max_latency": info.latency.max_ms,
-        }));
-    });
-    Value::Array(list)
-}
-
-fn configuration(service: &Service) -> Map<String, Value> {
-    let pairs = service.settings.configuration.iter();
-    let mut page: Map<String, Value> = pairs
-        .map(|(key, value)| {
-            let number = value.parse::<i64>().map(Value::from);
-            (
-                key.clone(),
-                number.unwrap_or_else(|_| Value::from(value.as_str())),
-            )
-        })
-        .collect();
-    let text = service.status.read().config_text.clone();
-    page.insert("membership".to_owned(), Value::from(text));
-    page
-}
-
-fn leader(service: &Service) -> Map<String, Value> {
-    let status = service.status.read();
-    object(json!({
-        "is_leader": service.serving() == Some(Serving::Leader),
-        "leader_id": status.leader_id.map(|id| id.0),
-    }))
-}
-
-fn hash(service: &Service) -> Map<String, Value> {
-    let db = service.database.read();
-    object(json!({
-        "digests": [{
-            "zxid": db.last_processed().0,
-            "digest": format!("{:x}", db.digest()),
-            "digestVersion": crate::tree::DIGEST_VERSION,
-        }],
-    }))
-}
-
-fn dirs(service: &Service) -> Map<String, Value> {
-    let status = service.status.read();
-    object(json!({
-        "datadir_size": status.data_dir_bytes,
-        "logdir_size": status.log_dir_bytes,
-    }))
-}
-
-fn watch_summary(service: &Service) -> Map<String, Value> {
-    let (connections, paths, total) = service.watches.lock().data_summary();
-    object(json!({
-        "num_connections": connections,
-        "num_paths": paths,
-        "num_total_watches": total,
-    }))
-}
-
-fn watches(service: &Service) -> Map<String, Value> {
-    let sessions = commands::sessions_by_connection(service);
-    let watches = service.watches.lock();
-    let mut map = Map::new();
-    for (conn, paths) in watches.data_by_conn() {
-        if let Some(session) = sessions.get(&conn) {
-            let paths: Vec<&str> = paths.collect();
-            map.insert(session.to_string(), json!(paths));
+            match answered.await {
+                Ok(body) => page(StatusCode::OK, name, body),
+                Err(problem) => {
+                    let body = error(&problem.to_string());
+                    page(StatusCode::INTERNAL_SERVER_ERROR, name, body)
+                }
+            }
         }
     }
-    map
 }
 
-fn watches_by_path(service: &Service) -> Map<String, Value> {
-    let sessions = commands::sessions_by_connection(service);
-    let watches = service.watches.lock();
-    let mut map = Map::new();
-    for (path, conns) in watches.data_by_path() {
-        let known = conns.filter_map(|conn| sessions.get(&conn));
-        let known: Vec<String> = known.map(ToString::to_string).collect();
-        map.insert(path.to_owned(), json!(known));
+async fn post_command(
+    State(admin): Shared,
+    Path(asked): Path<String>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    match pages::full_name(&asked) {
+        None => unknown(&asked),
+        Some("restore") => restore(&admin, &asked, &headers, from, body).await,
+        Some(name) => {
+            let text = format!("{name} is asked by GET");
+            page(StatusCode::METHOD_NOT_ALLOWED, name, error(&text))
+        }
     }
-    map
 }
 
-fn observers(service: &Service) -> Map<String, Value> {
-    let status = service.status.read();
-    let synced = status.learners.iter();
-    let synced = synced.filter(|learner| learner.role == Role::Observer && learner.synced);
-    object(json!({"synced_observers": synced.count()}))
+fn unknown(asked: &str) -> Response {
+    let text = format!("Unknown command: {asked}");
+    page(StatusCode::OK, asked, error(&text))
 }
 
-fn voting_view(service: &Service) -> Map<String, Value> {
-    let status = service.status.read();
-    let voters: Vec<i64> = status.voters.iter().map(|id| id.0).collect();
-    object(json!({"current_config": voters}))
+/// What is said of a member that serves nobody. As in Java the code is that of success.
+pub(super) fn not_serving(asked: &str) -> Response {
+    page(StatusCode::OK, asked, error(NOT_SERVING))
 }
 
-fn zabstate(service: &Service) -> Map<String, Value> {
-    let last_zxid = service.database.read().last_processed().to_string();
-    let status = service.status.read();
-    let state = match status.state {
-        MemberState::Leading => "LEADING",
-        MemberState::Following => "FOLLOWING",
-        MemberState::Observing => "OBSERVING",
-        MemberState::Looking => "ELECTION",
-        MemberState::Standalone => "STANDALONE",
-        MemberState::Starting => "STARTING",
-    };
-    object(json!({
-        "zabstate": state,
-        "voting": status.role == Role::Participant,
-        "last_zxid": last_zxid,
-    }))
+/// A page that says only what went wrong.
+pub(super) fn error(text: &str) -> Map<String, Value> {
+    Map::from_iter([("error".to_owned(), Value::from(text))])
+}
+
+/// A page as all have it, with the command's name and an error or null.
+pub(super) fn page(code: StatusCode, name: &str, mut body: Map<String, Value>) -> Response {
+    body.insert("command".to_owned(), Value::from(name));
+    body.entry("error").or_insert(Value::Null);
+    (code, Json(Value::Object(body))).into_response()
 }

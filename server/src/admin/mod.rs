@@ -1,9 +1,11 @@
 //! How people and probes ask what this member is: four-letter words on the client port, HTTP on
 //! the admin port.
 
+mod backup;
 mod commands;
 pub mod four_letter;
 mod http;
+mod pages;
 
 pub use http::{AdminServer, AdminSettings};
 

@@ -210,6 +210,7 @@ impl Engine {
                 self.snapshots.done(result);
                 Ok(())
             }
+            NodeEvent::Restore(restore) => self.restore(restore),
             // Taken by the loop.
             NodeEvent::Shutdown => Ok(()),
         }
@@ -419,7 +420,7 @@ impl Engine {
         ));
     }
 
-    fn serve(&mut self) -> Result<(), NodeError> {
+    pub(super) fn serve(&mut self) -> Result<(), NodeError> {
         self.flush()?;
         let serving = match &self.order {
             Order::Alone(_) => Serving::Standalone,
@@ -455,7 +456,7 @@ impl Engine {
         }
     }
 
-    fn stop_serving(&mut self) -> Result<(), NodeError> {
+    pub(super) fn stop_serving(&mut self) -> Result<(), NodeError> {
         self.flush()?;
         self.serving = false;
         self.status_is_stale = true;

@@ -16,6 +16,7 @@ mod disk;
 mod engine;
 mod error;
 mod full_disk;
+mod keeper;
 mod log_thread;
 mod read_only;
 mod requests;
@@ -53,6 +54,8 @@ pub(crate) enum NodeEvent {
     LogFailed { generation: u64 },
     /// A snapshot has been written, or has not.
     SnapshotDone(Result<Zxid, StorageError>),
+    /// A person sent a tree to go on with.
+    Restore(keeper::Restore),
     /// Close in order.
     Shutdown,
 }

@@ -1,10 +1,12 @@
 //! From zoo.cfg's values to those of each room.
 
+use crate::admin::AdminSettings;
 use crate::config::{Ensemble, ServerConfig};
 use crate::ids::ServerId;
 use crate::service::Settings as ServiceSettings;
 use crate::txn::PrepareSettings;
 use crate::zab::{Membership, Settings as ZabSettings};
+use std::time::Duration;
 
 /// What the consensus is told.
 pub(super) fn for_zab(config: &ServerConfig, me: ServerId) -> ZabSettings {
@@ -66,8 +68,40 @@ pub(super) fn for_service(config: &ServerConfig, me: ServerId) -> ServiceSetting
         listen_backlog: client.listen_backlog,
         four_letter_words: crate::service::Whitelist::parse(&client.four_letter_words.join(",")),
         configuration: configuration_lines(config, me),
+        initial_configuration: initial_configuration(config),
         ..ServiceSettings::default()
     }
+}
+
+/// What the AdminServer is told.
+pub(super) fn for_admin(config: &ServerConfig) -> AdminSettings {
+    let admin = &config.admin;
+    AdminSettings {
+        command_url: admin.command_url.clone(),
+        rate_limit: Duration::from_millis(admin.rate_limiter_interval_ms.into()),
+        snapshot: admin.snapshot_enabled,
+        restore: admin.restore_enabled,
+        says_position: config.storage.serialize_last_processed_zxid,
+        ..AdminSettings::default()
+    }
+}
+
+/// The file as it is. Java shows all of it; passwords are nobody's business.
+fn initial_configuration(config: &ServerConfig) -> String {
+    let text = config.file.as_ref().map(std::fs::read_to_string);
+    let text = text.and_then(Result::ok).unwrap_or_default();
+    let blot = |line: &str| match line.split_once('=') {
+        Some((key, _)) if is_secret(key) => format!("{key}=***\n"),
+        _ => format!("{line}\n"),
+    };
+    text.lines().map(blot).collect()
+}
+
+fn is_secret(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    ["password", "passwd", "superdigest", "secret"]
+        .iter()
+        .any(|word| key.contains(word))
 }
 
 /// What `conf` prints. Source: `ZooKeeperServer.java` dumpConf.
@@ -121,4 +155,25 @@ fn configuration_lines(config: &ServerConfig, me: ServerId) -> Vec<(String, Stri
         }
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_initial_configuration_is_shown_without_its_secrets() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("zoo.cfg");
+        let text = "dataDir=/data\nclientPort=2181\nssl.keyStore.password=hush\n\
+                    DigestAuthenticationProvider.superDigest=super:x=\n";
+        std::fs::write(&file, text).unwrap();
+        let mut config = ServerConfig::without_file(&[]).unwrap();
+        config.file = Some(file);
+        assert_eq!(
+            initial_configuration(&config),
+            "dataDir=/data\nclientPort=2181\nssl.keyStore.password=***\n\
+             DigestAuthenticationProvider.superDigest=***\n"
+        );
+    }
 }

@@ -6,6 +6,7 @@ use super::disk::{Disk, OpenDisk, durable};
 use super::engine::{Engine, Order, Peers};
 use super::error::NodeError;
 use super::full_disk::FullDisk;
+use super::keeper::Keeper;
 use super::log_thread::LogThread;
 use super::read_only::ReadOnly;
 use super::requests::{Sessions, wall_now};
@@ -46,6 +47,12 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
     let parts = prepare(&config, &events).await?;
     let service = Arc::clone(&parts.service);
     service.set_consensus(Arc::new(Submitter(events.clone())));
+    service.set_maintenance(Arc::new(Keeper::new(
+        &service,
+        parts.snapshot_dir.clone(),
+        config.container.extended_types_enabled,
+        events.clone(),
+    )));
 
     let mut listeners = Vec::new();
     if let Some(address) = &config.client.address {
@@ -54,7 +61,8 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
         listeners.push(tokio::spawn(listener.run(Arc::clone(&service))));
     }
     if config.admin.enabled {
-        listeners.extend(start_admin(config.admin.clone(), &service).await);
+        let settings = settings::for_admin(&config);
+        listeners.extend(start_admin(config.admin.clone(), settings, &service).await);
     }
 
     listeners.extend(autopurge::start(config.purge, parts.snapshot_dir.clone()));
@@ -109,7 +117,11 @@ async fn resolve(address: &HostPort) -> SocketAddr {
 
 /// Starts the AdminServer. As in Java, a member serves on without one: several on a machine share
 /// the default port.
-async fn start_admin(config: AdminConfig, service: &Arc<Service>) -> Option<JoinHandle<()>> {
+async fn start_admin(
+    config: AdminConfig,
+    settings: AdminSettings,
+    service: &Arc<Service>,
+) -> Option<JoinHandle<()>> {
     let address = HostPort::new(config.address, config.port);
     let server = match AdminServer::bind(resolve(&address).await).await {
         Ok(server) => server,
@@ -121,7 +133,7 @@ async fn start_admin(config: AdminConfig, service: &Arc<Service>) -> Option<Join
     info!(%address, "AdminServer");
     let service = Arc::clone(service);
     Some(tokio::spawn(async move {
-        if let Err(error) = server.run(service, AdminSettings::default()).await {
+        if let Err(error) = server.run(service, settings).await {
             warn!(%error, "the AdminServer has ended");
         }
     }))

@@ -12,6 +12,7 @@ mod apply;
 mod auth;
 mod connection;
 mod handshake;
+mod maintenance;
 mod reads;
 mod registry;
 mod serve;
@@ -20,8 +21,10 @@ mod stats;
 mod status;
 mod throttle;
 
+pub(crate) use auth::identities;
 pub use connection::CloseReason;
 pub(crate) use connection::{Connection, Phase, Queued};
+pub use maintenance::{DirectorySizes, Maintenance, RestoreError, TakenSnapshot};
 pub(crate) use registry::Registry;
 pub(crate) use serve::{NextFrame, next_frame};
 pub use settings::{Settings, Whitelist};
@@ -72,6 +75,7 @@ pub struct Service {
     pub(crate) registry: Mutex<Registry>,
     pub(crate) throttle: Throttle,
     consensus: RwLock<Option<Arc<dyn Consensus>>>,
+    maintenance: RwLock<Option<Arc<dyn Maintenance>>>,
     next_session: AtomicI64,
     /// What the database's last processed zxid is, for pings, which wait for no lock on it.
     applied: AtomicI64,
@@ -98,6 +102,7 @@ impl Service {
             watches: Mutex::new(Watches::default()),
             registry: Mutex::new(Registry::default()),
             consensus: RwLock::new(None),
+            maintenance: RwLock::new(None),
             next_session: AtomicI64::new(first.0),
             applied: AtomicI64::new(0),
             serving_code: AtomicU8::new(0),
@@ -107,6 +112,15 @@ impl Service {
     /// Says where changes go.
     pub fn set_consensus(&self, consensus: Arc<dyn Consensus>) {
         *self.consensus.write() = Some(consensus);
+    }
+
+    /// Says who looks after the disk.
+    pub fn set_maintenance(&self, maintenance: Arc<dyn Maintenance>) {
+        *self.maintenance.write() = Some(maintenance);
+    }
+
+    pub(crate) fn maintenance(&self) -> Option<Arc<dyn Maintenance>> {
+        self.maintenance.read().clone()
     }
 
     pub(crate) fn consensus(&self) -> Option<Arc<dyn Consensus>> {

@@ -51,6 +51,8 @@ pub struct Settings {
     pub four_letter_words: Whitelist,
     /// What `conf` prints, line by line: `key=value` as Java names them.
     pub configuration: Vec<(String, String)>,
+    /// zoo.cfg as it was at the start, secrets blotted out.
+    pub initial_configuration: String,
 }
 
 impl Default for Settings {
@@ -77,6 +79,7 @@ impl Default for Settings {
             tcp_keep_alive: false,
             four_letter_words: Whitelist::default(),
             configuration: Vec::new(),
+            initial_configuration: String::new(),
         }
     }
 }

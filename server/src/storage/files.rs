@@ -59,6 +59,17 @@ pub(super) fn list_logs(dir: &Path) -> Result<Vec<(Zxid, PathBuf)>, StorageError
         .collect())
 }
 
+/// Bytes of the files of a directory, as far as they say.
+pub(super) fn bytes_in(dir: &Path) -> Result<u64, StorageError> {
+    let entries = fs::read_dir(dir).map_err(StorageError::io("list", dir))?;
+    // A file that is deleted meanwhile takes nothing.
+    let sizes = entries.filter_map(|entry| entry.ok()?.metadata().ok());
+    Ok(sizes
+        .filter(fs::Metadata::is_file)
+        .map(|meta| meta.len())
+        .sum())
+}
+
 /// Makes a directory's entries durable: without it a new, renamed or deleted file may be undone by
 /// a crash.
 pub(super) fn sync_dir(dir: &Path) -> Result<(), StorageError> {

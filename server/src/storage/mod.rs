@@ -30,8 +30,8 @@ pub use log::{
 pub use purge::{Purged, purge};
 pub use recover::{RecoverOptions, Recovered, recover, recover_with};
 pub use snapshot::{
-    SnapshotFile, SnapshotInfo, SnapshotOptions, list_snapshots, open_snapshot, save_snapshot,
-    verify_snapshot,
+    SnapshotFile, SnapshotInfo, SnapshotOptions, list_snapshots, open_snapshot, read_sent_snapshot,
+    save_snapshot, verify_snapshot,
 };
 pub use snapshot_dir::SnapshotDir;
 

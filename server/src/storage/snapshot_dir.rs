@@ -11,8 +11,12 @@ use super::snapshot::{self, SnapshotOptions, list_snapshots, save_snapshot};
 use crate::config::{Compression, ServerConfig};
 use crate::ids::Zxid;
 use crate::tree::Frozen;
+use parking_lot::Mutex;
+use std::fs;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
 
 /// Where a server's snapshots go, and how they are written.
 #[derive(Clone, Debug)]
@@ -22,6 +26,8 @@ pub struct SnapshotDir {
     options: SnapshotOptions,
     /// Bytes that a snapshot leaves to the log.
     log_step_bytes: u64,
+    /// One snapshot is written at a time: two of the same tree have the same name.
+    writing: Arc<Mutex<()>>,
 }
 
 impl SnapshotDir {
@@ -42,6 +48,7 @@ impl SnapshotDir {
             logs: directories.logs(),
             options,
             log_step_bytes: 0,
+            writing: Arc::default(),
         }
     }
 
@@ -73,7 +80,32 @@ impl SnapshotDir {
     /// # Errors
     /// [`StorageError::Io`]; nothing is left behind then.
     pub fn save(&self, zxid: Zxid, frozen: &Frozen) -> Result<PathBuf, StorageError> {
+        let _alone = self.writing.lock();
         save_snapshot(&self.snapshots, zxid, frozen, self.options)
+    }
+
+    /// The newest snapshot by name, and when it was written.
+    ///
+    /// # Errors
+    /// [`StorageError::Io`].
+    pub fn newest(&self) -> Result<Option<(Zxid, SystemTime)>, StorageError> {
+        let Some(file) = list_snapshots(&self.snapshots)?.into_iter().next() else {
+            return Ok(None);
+        };
+        let written = fs::metadata(&file.path).and_then(|meta| meta.modified());
+        let written = written.map_err(StorageError::io("look at", file.path))?;
+        Ok(Some((file.zxid, written)))
+    }
+
+    /// Bytes of the files beside the snapshots, and of those beside the logs.
+    ///
+    /// # Errors
+    /// [`StorageError::Io`].
+    pub fn sizes(&self) -> Result<(u64, u64), StorageError> {
+        Ok((
+            files::bytes_in(&self.snapshots)?,
+            files::bytes_in(&self.logs)?,
+        ))
     }
 
     /// Takes old snapshots and logs away. See [`purge`].

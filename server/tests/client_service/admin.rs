@@ -83,6 +83,7 @@ fn the_admin_port_tells_a_stuck_node_and_one_that_does_not_serve_from_a_good_one
         let address = admin.local_address().unwrap();
         let limits = AdminSettings {
             heartbeat_max: Duration::from_secs(60),
+            ..AdminSettings::default()
         };
         let task = runtime.spawn(admin.run(Arc::clone(&server.service), limits));
         let _client = Client::start(server);
@@ -120,7 +121,20 @@ fn the_admin_port_tells_a_stuck_node_and_one_that_does_not_serve_from_a_good_one
         let (code, body) = http_get(address, "/commands/srvr");
         assert_eq!(code, 200);
         assert!(body.contains("\"command\":\"server_stats\""), "{body}");
-        assert_eq!(http_get(address, "/commands/none").0, 404);
+        let (code, body) = http_get(address, "/commands/none");
+        assert_eq!(code, 200, "as in Java");
+        assert!(
+            body.contains("\"error\":\"Unknown command: none\""),
+            "{body}"
+        );
+        let (_, body) = http_get(address, "/commands/stmk?traceMask=5");
+        assert!(body.contains("\"tracemask\":5"), "{body}");
+        let (_, body) = http_get(address, "/commands/gtmk");
+        assert!(body.contains("\"tracemask\":5"), "{body}");
+        let (code, body) = http_get(address, "/commands/snapshot");
+        assert_eq!(code, 401, "{body}");
+        let (code, list) = http_get(address, "/commands");
+        assert_eq!((code, list.matches("<a href=").count()), (200, 28));
 
         server.service.stop_serving();
         assert_eq!(http_get(address, "/ready").0, 503);

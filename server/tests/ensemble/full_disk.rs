@@ -5,8 +5,7 @@ use crate::assert_all_there;
 use crate::harness::{Ensemble, Member, PATIENCE, connect, create, wait_for};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -102,15 +101,8 @@ fn on_small_disks(count: usize) -> (Ensemble, Vec<SmallDisk>) {
 
 /// Status and text of a page of the AdminServer.
 fn page(member: &Member, path: &str) -> Option<(u16, String)> {
-    let mut stream = TcpStream::connect(("127.0.0.1", member.admin_port)).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: member\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    let status = answer.split(' ').nth(1)?.parse().ok()?;
-    let (_, text) = answer.split_once("\r\n\r\n")?;
-    Some((status, text.to_owned()))
+    let (status, _, text) = member.page("GET", path, "", b"")?;
+    Some((status, String::from_utf8_lossy(&text).into_owned()))
 }
 
 /// Whether the member says that it serves nobody for want of room.

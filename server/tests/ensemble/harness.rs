@@ -245,6 +245,32 @@ impl Member {
         Some(answer)
     }
 
+    /// A page of the AdminServer: its status, its headers and its content.
+    pub(crate) fn page(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &str,
+        body: &[u8],
+    ) -> Option<(u16, String, Vec<u8>)> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.admin_port)).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: member\r\nConnection: close\r\n\
+             Content-Length: {}\r\n{headers}\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).ok()?;
+        // Who is refused may be so before all is sent.
+        let _refused = stream.write_all(body);
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).ok()?;
+        let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
+        let head = String::from_utf8_lossy(&answer[..end]).into_owned();
+        let status = head.split(' ').nth(1)?.parse().ok()?;
+        Some((status, head, answer.split_off(end + 4)))
+    }
+
     /// `leader`, `follower`… where the member serves.
     pub(crate) fn mode(&self) -> Option<String> {
         self.child.as_ref()?;

@@ -1,5 +1,6 @@
 //! Ensembles of real processes, spoken to by a client that is not ours.
 
+mod backup;
 mod full_disk;
 mod harness;
 mod read_only;

@@ -10,7 +10,7 @@ use crate::storage::error::StorageError;
 use crate::tree::{DIGEST_VERSION, Database, read_snapshot_with};
 use flate2::bufread::MultiGzDecoder;
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 
 /// A database as a snapshot holds it.
 #[derive(Debug)]
@@ -37,6 +37,8 @@ pub struct SnapshotInfo {
     /// Up to where transactions may be in it, in part: Java writes snapshots while it applies
     /// transactions. Equal to `zxid` for ours.
     pub fuzzy_until: Zxid,
+    /// The last transaction by its own word, which not every server writes.
+    pub last_processed: Option<Zxid>,
     /// The digest that stands in it, with its zxid.
     pub digest: Option<(Zxid, i64)>,
     /// Nodes in it.
@@ -61,6 +63,32 @@ pub fn verify_snapshot(file: &SnapshotFile) -> Result<SnapshotInfo, StorageError
 /// As [`verify_snapshot`].
 pub fn open_snapshot(file: &SnapshotFile) -> Result<(Database, SnapshotInfo), StorageError> {
     load(file, true).map(|loaded| (loaded.database, loaded.info))
+}
+
+/// Reads a snapshot from a stream without a name, packed in whatever way. Its position is the one
+/// that it says itself.
+///
+/// # Errors
+/// A sentence that says what is wrong.
+pub fn read_sent_snapshot(
+    input: &mut dyn Read,
+    extended_types: bool,
+) -> Result<(Database, Zxid), String> {
+    let mut input = BufReader::with_capacity(64 * 1024, input);
+    let first = input.fill_buf().map_err(|error| error.to_string())?;
+    let zxid = Zxid::ZERO;
+    let loaded = if first.starts_with(&[0x1f, 0x8b]) {
+        read_stream(MultiGzDecoder::new(input), zxid, extended_types)?
+    } else if first.starts_with(b"\x82SNAPPY") {
+        let packed = SnappyReader::new(input).map_err(|error| error.to_string())?;
+        read_stream(packed, zxid, extended_types)?
+    } else {
+        read_stream(input, zxid, extended_types)?
+    };
+    let zxid = loaded.info.last_processed.ok_or(
+        "it does not say its position (serializeLastProcessedZxid.enabled was off where it was taken)",
+    )?;
+    Ok((loaded.database, zxid))
 }
 
 /// Reads a snapshot.
@@ -115,6 +143,7 @@ pub(super) fn read_stream<R: Read>(
     let info = SnapshotInfo {
         zxid,
         fuzzy_until,
+        last_processed: sections.last_processed,
         digest: sections.digest,
         nodes: database.tree.node_count(),
         sessions: database.sessions().len(),

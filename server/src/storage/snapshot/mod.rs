@@ -9,7 +9,7 @@ mod snappy;
 mod write;
 
 pub(crate) use load::{Loaded, load};
-pub use load::{SnapshotInfo, open_snapshot, verify_snapshot};
+pub use load::{SnapshotInfo, open_snapshot, read_sent_snapshot, verify_snapshot};
 pub use name::{SnapshotFile, list_snapshots};
 pub(crate) use write::remove_leftovers;
 pub use write::{SnapshotOptions, save_snapshot};

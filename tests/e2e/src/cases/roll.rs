@@ -25,7 +25,7 @@ pub(super) fn case(suite: &mut Suite) -> Outcome {
     let limit = 100 + u64::from(std::process::id() % 900);
     for member in &before.members {
         let config = configuration(&suite.environment, &member.address)?;
-        ensure(config["maxClientCnxns"] != limit, || {
+        ensure(config["max_client_cnxns"] != limit, || {
             format!("{} has the new value already", member.pod)
         })?;
     }
@@ -72,7 +72,7 @@ pub(super) fn case(suite: &mut Suite) -> Outcome {
     )?;
     for member in &after.members {
         let config = configuration(&suite.environment, &member.address)?;
-        ensure(config["maxClientCnxns"] == limit, || {
+        ensure(config["max_client_cnxns"] == limit, || {
             format!("{} runs with {config}", member.pod)
         })?;
     }
