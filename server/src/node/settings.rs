@@ -2,7 +2,7 @@
 
 use crate::admin::AdminSettings;
 use crate::config::{Ensemble, ServerConfig};
-use crate::ids::ServerId;
+use crate::ids::{ServerId, Zxid};
 use crate::service::Settings as ServiceSettings;
 use crate::txn::PrepareSettings;
 use crate::zab::{Membership, Settings as ZabSettings};
@@ -32,6 +32,7 @@ pub(super) fn for_zab(config: &ServerConfig, me: ServerId) -> ZabSettings {
         init_limit: u64::try_from(config.quorum.init_limit_ticks).unwrap_or(1),
         sync_limit: u64::try_from(config.quorum.sync_limit_ticks).unwrap_or(1),
         recent_max: config.storage.commit_log_count,
+        counter_max: Zxid::COUNTER_MAX,
     }
 }
 

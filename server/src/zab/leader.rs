@@ -74,6 +74,8 @@ pub(super) struct Leader {
     following: BTreeSet<ServerId>,
     learners: BTreeMap<LearnerConn, LearnerState>,
     last_proposed: Zxid,
+    /// The last counter of an epoch.
+    counter_max: i64,
     /// When the present progress must be over.
     deadline: NowMs,
     next_ping: NowMs,
@@ -90,6 +92,7 @@ impl Leader {
             following: BTreeSet::new(),
             learners: BTreeMap::new(),
             last_proposed: core.history.end(),
+            counter_max: core.settings.counter_max,
             deadline: now.plus(core.settings.init_ms()),
             next_ping: now,
             next_check: now,
@@ -103,7 +106,7 @@ impl Leader {
     }
 
     pub(super) fn next_zxid(&self) -> Option<Zxid> {
-        (self.is_serving() && self.last_proposed.counter() < Zxid::COUNTER_MAX)
+        (self.is_serving() && self.last_proposed.counter() < self.counter_max)
             .then(|| self.last_proposed.next())
     }
 
@@ -539,7 +542,7 @@ impl Leader {
             }
             out.push(Output::Deliver(entry));
         }
-        if self.last_proposed.counter() == Zxid::COUNTER_MAX {
+        if self.last_proposed.counter() >= self.counter_max {
             // All is committed, and nothing can follow in this epoch (ZOOKEEPER-1277).
             return Next::Look("the epoch's counter is used up".into());
         }

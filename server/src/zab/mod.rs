@@ -75,6 +75,9 @@ pub struct Settings {
     pub sync_limit: u64,
     /// Committed transactions kept in memory to synchronise learners with.
     pub recent_max: usize,
+    /// The last counter of an epoch: [`Zxid::COUNTER_MAX`], or less where reaching that would take
+    /// a test too long.
+    pub counter_max: i64,
 }
 
 impl Settings {

@@ -60,6 +60,7 @@ impl Member {
             init_limit: 10,
             sync_limit: 5,
             recent_max: 500,
+            counter_max: Zxid::COUNTER_MAX,
         };
         let now = NowMs(1000);
         let mut out = Vec::new();
