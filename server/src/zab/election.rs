@@ -350,6 +350,11 @@ impl Election {
         notification.state == PeerState::Looking && notification.vote.round > self.round
     }
 
+    /// Keeps a vote for the round that we are about to begin.
+    pub(super) fn note_early(&mut self, now: NowMs, from: ServerId, notification: Notification) {
+        self.early.insert(from, (now, notification));
+    }
+
     /// A notification while we have a leader: who looks for one is told.
     #[allow(clippy::too_many_arguments)] // What is known of a message, and of us.
     pub(super) fn answer(

@@ -554,9 +554,11 @@ impl Zab {
             _ => false,
         };
         if in_vain {
+            // The vote counts before the round that it begins can have a result: counted behind
+            // that, it would change the vote that a new leader tells to those that come late.
+            self.election.note_early(now, from, notification);
             self.look(now, "the election was left for a later round".into(), out);
-        }
-        if in_vain || state == PeerState::Looking {
+        } else if state == PeerState::Looking {
             self.election
                 .receive(&self.core, now, from, notification, out);
             self.decide(now, out);

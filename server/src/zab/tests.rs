@@ -239,6 +239,36 @@ fn an_empty_disk_is_not_made_leader_by_those_that_followed_its_old_self() {
     assert_eq!(member.stands(), Standing::Looking);
 }
 
+#[test]
+fn a_vote_that_ends_a_role_counts_before_the_round_that_it_begins_has_a_result() {
+    let (mut member, _) = Member::start(durable(1, vec![entry(1, 1)]));
+    let settled = Vote {
+        leader: LEADER,
+        zxid: Zxid::new(Epoch(1), 9),
+        peer_epoch: Epoch(1),
+        round: 9,
+    };
+    member.notify(OTHER, PeerState::Following, settled);
+    member.notify(LEADER, PeerState::Leading, settled);
+    // One that has lost the leader already votes for us; with it we would be elected at once.
+    let for_us = Vote {
+        leader: ME,
+        zxid: Zxid::new(Epoch(1), 1),
+        peer_epoch: Epoch(1),
+        round: 10,
+    };
+    member.notify(OTHER, PeerState::Looking, for_us);
+    let better = Vote {
+        round: 10,
+        ..settled
+    };
+    let out = member.notify(LEADER, PeerState::Looking, better);
+    assert_eq!(member.stands(), Standing::Looking);
+    let last = out.last();
+    let told = |notification: &Notification| notification.vote == better;
+    assert!(matches!(last, Some(Output::Notify { notification, .. }) if told(notification)));
+}
+
 /// A leader with one follower that is synchronised.
 fn leading() -> Member {
     let (mut member, _) = Member::start(durable(1, vec![entry(1, 1)]));
