@@ -2,15 +2,14 @@
 //! out strictly in order, as the real engine does.
 
 use super::checks::Fault;
-use super::disk::Tree;
+use super::disk::{Tree, Uncut};
 use super::member::Clock;
 use super::network::Packet;
 use super::world::{Event, World, place, server_id, trace};
+use crate::ids::Zxid;
+use crate::zab::{Entry, Input, LeaderMessage, Membership, Output, Settings, Zab};
+use std::collections::BTreeMap;
 use std::rc::Rc;
-use zookeeper_server::ids::Zxid;
-use zookeeper_server::zab::{
-    Entry, Input, LeaderMessage, LearnerMessage, Membership, Output, Settings, Standing, Zab,
-};
 
 impl World {
     pub(crate) fn start_sync(&mut self, who: usize) {
@@ -58,17 +57,26 @@ impl World {
         self.start_sync(who);
     }
 
-    pub(crate) fn settings(&self, who: usize) -> Settings {
+    /// Who votes and how much, by configuration.
+    pub(crate) fn membership(&self) -> Membership {
         let voters = (0..self.config.voters).map(server_id);
         let observers = (self.config.voters..self.members.len()).map(server_id);
+        let weigh = |(who, weight): &(usize, i64)| (server_id(*who), *weight);
+        let groups = self.config.groups.iter();
+        let groups = groups.map(|group| group.iter().map(weigh).collect::<BTreeMap<_, _>>());
+        Membership::new(voters, observers).with_groups(groups.collect())
+    }
+
+    pub(crate) fn settings(&self, who: usize) -> Settings {
         Settings {
             me: server_id(who),
-            membership: Membership::new(voters, observers),
+            membership: self.membership(),
             config_text: String::new(),
             tick_ms: self.config.tick_ms,
             init_limit: self.config.init_limit,
             sync_limit: self.config.sync_limit,
             recent_max: self.config.recent_max,
+            counter_max: self.config.counter_max,
         }
     }
 
@@ -81,13 +89,16 @@ impl World {
         let now = self.now;
         let local = self.random.between(0, 5000);
         let member = &mut self.members[who];
-        let (durable, tree) = member.disk.recover(settings.recent_max);
+        let (durable, tree, torn) = member.disk.recover(settings.recent_max);
+        self.torn += u64::from(torn);
         member.life += 1;
         member.clock = Clock::new(0);
         member.clock.jump(now, local, 1000);
         member.tree = tree;
         member.tree_end = member.disk.end();
         member.wake_at = None;
+        // Nothing of it was on the disk.
+        member.forgotten = false;
         member.leave_role();
         let mut out = std::mem::take(&mut self.out);
         let zab = Zab::new(settings, durable, member.clock.local(now), &mut out);
@@ -117,8 +128,10 @@ impl World {
         member.zab = None;
         member.life += 1;
         member.paused_until = 0;
-        member.disk.crash(&mut self.random);
+        let tears = self.random.chance(self.config.tear);
+        member.disk.crash(&mut self.random, tears);
         member.leave_role();
+        self.checks.spec.dies(who);
         self.network.outbox.retain(|(from, _), _| *from != who);
         self.close_streams(who, silent);
     }
@@ -177,6 +190,11 @@ impl World {
         };
         zab.invariants()?;
         let (end, committed) = (zab.history().end(), zab.history().committed());
+        if member.forgotten {
+            // The disk and the tree stay as they are until a leader sends another.
+            self.schedule_wake(who);
+            return Ok(());
+        }
         if end != member.disk.end() || committed != member.tree_end {
             return Err(format!(
                 "member {who} believes its log ends at {end} and its tree at {committed}, \
@@ -201,7 +219,8 @@ impl World {
         let member = &mut self.members[who];
         let Some(zab) = &member.zab else { return };
         let at = member.clock.global(zab.next_deadline()).max(now + 1);
-        if member.wake_at != Some(at) {
+        // A wake that comes early looks again.
+        if member.wake_at.is_none_or(|earlier| at < earlier) {
             member.wake_at = Some(at);
             self.at(at, Event::Wake { who, at });
         }
@@ -209,23 +228,53 @@ impl World {
 
     pub(crate) fn carry_out(&mut self, who: usize, out: &mut Vec<Output>) -> Result<(), Fault> {
         for output in out.drain(..) {
+            if !self.members[who].is_up() {
+                break;
+            }
             trace!(self, "{who} -> {output:?}");
+            if self.members[who].dies_now(&output) {
+                self.dies_in_the_middle(who, &output);
+                break;
+            }
             self.one_output(who, output)?;
         }
         Ok(())
     }
 
+    /// The machine dies before it has carried this out, or half-way through it.
+    fn dies_in_the_middle(&mut self, who: usize, output: &Output) {
+        let member = &mut self.members[who];
+        match output {
+            Output::Truncate { to, .. } => {
+                member.disk.truncate_partly(*to, &mut self.random);
+                self.interrupted_cuts += 1;
+            }
+            Output::InstallSnapshot { zxid } => {
+                if let Some(tree) = member.incoming.take() {
+                    member.disk.install_partly(*zxid, tree);
+                }
+            }
+            _ => {}
+        }
+        self.crash(who, true);
+        let ms = self.random.between(1, 10 * self.config.tick_ms);
+        self.start_later(who, ms);
+    }
+
     pub(crate) fn one_output(&mut self, who: usize, output: Output) -> Result<(), Fault> {
         match output {
             Output::Notify { to, notification } => self.send_notification(who, to, notification),
-            Output::Looking { .. } => {
+            Output::Looking { reason } => {
+                self.rollovers += u64::from(reason.contains("used up"));
                 self.members[who].leave_role();
+                self.checks.spec.leaves(who);
                 self.close_streams(who, false);
             }
             Output::Lead => self.members[who].listening = true,
             Output::ConnectToLeader { leader } => {
                 self.members[who].acked_newleader = false;
                 self.members[who].dial += 1;
+                self.members[who].leader = Some(place(leader));
                 if let Some(old) = self.members[who].leader_stream.take() {
                     self.close_end(old, false);
                 }
@@ -269,7 +318,10 @@ impl World {
                 let message = LeaderMessage::Snap { zxid };
                 self.push(conn.0, false, Packet::Leader(message, Some(tree)));
             }
-            Output::CloseLearner { conn, .. } => self.close_end(conn.0, true),
+            Output::CloseLearner { conn, reason } => {
+                self.check_closing(who, reason)?;
+                self.close_end(conn.0, true);
+            }
             Output::WriteAcceptedEpoch(epoch) => {
                 let disk = &mut self.members[who].disk;
                 if epoch < disk.accepted_epoch {
@@ -288,6 +340,9 @@ impl World {
                     ));
                 }
                 disk.current_epoch = epoch;
+                if self.members[who].listening {
+                    self.checks.elected(who, epoch)?;
+                }
             }
             Output::Append(entry) => {
                 self.members[who].disk.append(entry)?;
@@ -302,6 +357,7 @@ impl World {
                     .ok_or_else(|| format!("member {who} installs a snapshot that never came"))?;
                 member.tree = Tree::clone(&tree);
                 member.tree_end = zxid;
+                member.forgotten = false;
                 member.disk.install(zxid, tree);
             }
             Output::Deliver(entry) => self.deliver(who, entry)?,
@@ -313,25 +369,45 @@ impl World {
     pub(crate) fn truncate(&mut self, who: usize, to: Zxid, reload: bool) -> Result<(), Fault> {
         self.truncations += 1;
         let member = &mut self.members[who];
-        member.disk.truncate(to)?;
-        if reload {
-            member.tree = member.disk.tree();
-            member.tree_end = member.disk.end();
+        let cut = if std::mem::take(&mut member.cant_truncate) {
+            Err(Uncut::CantTruncate)
+        } else {
+            member.disk.truncate(to)
+        };
+        match cut {
+            Ok(()) if reload => {
+                member.tree = member.disk.tree();
+                member.tree_end = member.disk.end();
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+            Err(Uncut::CantTruncate) => {
+                self.unusable += 1;
+                member.forgotten = true;
+                self.input(who, Input::HistoryUnusable)
+            }
+            Err(Uncut::Fault(fault)) => Err(fault),
         }
-        Ok(())
     }
 
     pub(crate) fn deliver(&mut self, who: usize, entry: Entry) -> Result<(), Fault> {
         let member = &mut self.members[who];
-        self.checks.delivered(&member.tree, &entry)?;
-        let zxid = entry.zxid;
-        member.tree.push(entry);
-        member.tree_end = zxid;
-        if member.serving {
-            self.checks
-                .shows(who, &member.tree, member.tree.len() - 1)?;
+        if member.forgotten {
+            // Behind a cut that could not be made: the tree is replaced before it is shown.
+            return Ok(());
         }
-        if member.leads == Some(zxid.epoch()) {
+        let txn = self.checks.delivered(&member.tree, &entry)?;
+        let zxid = txn.zxid;
+        member.tree.push(txn);
+        member.tree_end = zxid;
+        let (serving, leads) = (member.serving, member.leads);
+        if leads == Some(zxid.epoch()) {
+            self.check_quorum(who, zxid)?;
+        }
+        if serving {
+            self.checks.shows(who, txn)?;
+        }
+        if leads == Some(zxid.epoch()) {
             self.checks.acknowledged(zxid)?;
         }
         Ok(())
@@ -340,39 +416,15 @@ impl World {
     pub(crate) fn serve(&mut self, who: usize) -> Result<(), Fault> {
         let member = &mut self.members[who];
         member.serving = true;
-        self.checks.shows(who, &member.tree, 0)?;
         let zab = member.zab.as_ref().expect("it has just spoken");
-        if let Standing::Leading { .. } = zab.standing() {
-            let epoch = zab.current_epoch();
+        let epoch = zab.current_epoch();
+        let leader = member.leader.filter(|_| !member.listening);
+        if leader.is_none() {
             member.leads = Some(epoch);
             self.elections += 1;
             self.led_at = self.now;
             self.checks.leads(who, epoch, &member.tree)?;
         }
-        Ok(())
-    }
-
-    /// A learner acknowledges only what its disk has synced.
-    pub(crate) fn check_ack(&mut self, who: usize, message: &LearnerMessage) -> Result<(), Fault> {
-        let LearnerMessage::Ack { zxid } = message else {
-            return Ok(());
-        };
-        let member = &mut self.members[who];
-        let epoch_begins = zxid.counter() == 0;
-        let durable = if epoch_begins && !member.acked_newleader {
-            member.acked_newleader = true;
-            member.disk.synced_end() == member.disk.end()
-        } else {
-            epoch_begins || *zxid <= member.disk.synced_end()
-        };
-        if !durable || (epoch_begins && member.disk.current_epoch != zxid.epoch()) {
-            return Err(format!(
-                "member {who} acknowledges {zxid} with {} of {} synced in epoch {}",
-                member.disk.synced_end(),
-                member.disk.end(),
-                member.disk.current_epoch
-            ));
-        }
-        Ok(())
+        self.checks.serves(who, leader, epoch, &member.tree)
     }
 }

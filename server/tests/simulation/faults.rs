@@ -3,42 +3,15 @@
 use super::checks::Fault;
 use super::disk::Disk;
 use super::random::Random;
+use super::tally::Tally;
 use super::world::{Config, World, trace};
+use crate::ids::Zxid;
+use crate::zab::Input;
 use std::collections::BTreeMap;
-use zookeeper_server::zab::Input;
+use std::rc::Rc;
 
-/// What a run amounted to.
-#[derive(Default)]
-pub(crate) struct Tally {
-    pub(crate) seeds: u64,
-    pub(crate) steps: u64,
-    pub(crate) proposals: u64,
-    pub(crate) acknowledged: u64,
-    pub(crate) elections: u64,
-    pub(crate) snapshots: u64,
-    pub(crate) truncations: u64,
-    pub(crate) faults: BTreeMap<&'static str, u64>,
-    /// How long each ensemble took to agree once the faults stopped, in simulated milliseconds.
-    pub(crate) recovery_ms: Vec<u64>,
-}
-
-impl Tally {
-    pub(crate) fn add(&mut self, other: Tally) {
-        self.seeds += other.seeds;
-        self.steps += other.steps;
-        self.proposals += other.proposals;
-        self.acknowledged += other.acknowledged;
-        self.elections += other.elections;
-        self.snapshots += other.snapshots;
-        self.truncations += other.truncations;
-        for (kind, count) in other.faults {
-            *self.faults.entry(kind).or_default() += count;
-        }
-        self.recovery_ms.extend(other.recovery_ms);
-    }
-}
-
-const FAULTS: [&str; 16] = [
+/// All that can strike.
+pub(crate) const FAULTS: [&str; 21] = [
     "crash",
     "crash of the leader",
     "crash of all",
@@ -55,15 +28,26 @@ const FAULTS: [&str; 16] = [
     "slow disk",
     "stuck disk",
     "clock jump",
+    "second connection",
+    "snapshot",
+    "death in the middle of a step",
+    "death in a cut",
+    "log that can't be cut",
 ];
 
 fn config(random: &mut Random) -> Config {
     let voters = [1, 2, 3, 3, 3, 3, 4, 5, 5, 7][random.below(10)];
     let slow = random.chance(20);
     let tick_ms = [100, 200, 200, 500][random.below(4)];
+    let groups = if voters >= 3 && random.chance(25) {
+        groups(random, voters)
+    } else {
+        Vec::new()
+    };
     Config {
         voters,
         observers: [0, 0, 0, 1, 2][random.below(5)],
+        groups,
         tick_ms,
         init_limit: 10,
         sync_limit: 5,
@@ -73,7 +57,25 @@ fn config(random: &mut Random) -> Config {
         dial_ms: [0, 100, 500, 1000][random.below(4)],
         loss: [0, 0, 5, 30][random.below(4)],
         duplication: [0, 10][random.below(2)],
+        counter_max: [Zxid::COUNTER_MAX, Zxid::COUNTER_MAX, 30, 5][random.below(4)],
+        tear: [0, 50][random.below(2)],
+        double_dial: [0, 0, 20][random.below(3)],
     }
+}
+
+/// Every voter in one of a few groups, with a weight; some weigh nothing.
+fn groups(random: &mut Random, voters: usize) -> Vec<Vec<(usize, i64)>> {
+    let mut groups = vec![Vec::new(); random.below(3) + 1];
+    let weights = [0, 1, 1, 1, 1, 2, 3];
+    let count = groups.len();
+    for who in 0..voters {
+        let weight = weights[random.below(weights.len())];
+        groups[random.below(count)].push((who, weight));
+    }
+    if groups.iter().flatten().all(|(_, weight)| *weight == 0) {
+        return Vec::new();
+    }
+    groups
 }
 
 struct Run {
@@ -107,6 +109,12 @@ pub(crate) fn run(seed: u64, trace: bool) -> (Result<Tally, Fault>, Vec<String>)
         elections: world.elections,
         snapshots: world.snapshots,
         truncations: world.truncations,
+        torn: world.torn,
+        interrupted_cuts: world.interrupted_cuts,
+        unusable: world.unusable,
+        rollovers: world.rollovers,
+        weighed: u64::from(!world.config.groups.is_empty()),
+        evaluations: world.checks.spec.evaluations,
         faults: run.faults,
         recovery_ms: vec![recovery_ms],
     });
@@ -118,8 +126,8 @@ impl Run {
         let config = self.world.config.clone();
         trace!(self.world, "{config:?}");
         // Some begin with disks that must not vote.
-        if self.world.random.chance(20) {
-            self.world.members[0].disk = Disk::empty(config.voters < 3);
+        if self.world.random.chance(20) && self.world.remembers_without(0) {
+            self.world.members[0].disk = Disk::empty(false);
         }
         self.world.start_all()?;
         let end = self.world.random.between(8, 25) * config.tick_ms;
@@ -163,6 +171,7 @@ impl Run {
         }
         let kind = FAULTS[kind];
         trace!(self.world, "fault: {kind}");
+        self.world.evaluate()?;
         if self.strike(kind)? {
             *self.faults.entry(kind).or_default() += 1;
         }
@@ -265,6 +274,22 @@ impl Run {
                 let rate = world.random.between(700, 1400);
                 world.jump_clock(who, ms, rate);
             }
+            "second connection" => return Ok(world.connect_twice(who)),
+            "snapshot" => {
+                let member = &mut world.members[who];
+                if !member.serving {
+                    return Ok(false);
+                }
+                // Of committed transactions only, and with the log before the last one purged.
+                let tree = Rc::new(member.tree.clone());
+                member.disk.save_snapshot(member.tree_end, tree);
+            }
+            "death in the middle of a step" => {
+                let outputs = world.random.between(0, 12);
+                world.members[who].dies_after = Some(outputs);
+            }
+            "death in a cut" => world.members[who].dies_in_cut = true,
+            "log that can't be cut" => world.members[who].cant_truncate = true,
             other => return Err(format!("no such fault: {other}")),
         }
         Ok(true)
@@ -274,15 +299,12 @@ impl Run {
     /// stays down until nobody can take an old stream of it for alive.
     fn wipe(&mut self, who: usize) -> Result<bool, Fault> {
         let world = &mut self.world;
-        let voters = world.config.voters;
-        let remember = (0..voters)
-            .filter(|other| *other != who && world.members[*other].disk.is_initialized())
-            .count();
-        if who < voters && remember <= voters / 2 {
+        if !world.remembers_without(who) {
             return Ok(false);
         }
         world.crash(who, true);
         world.members[who].disk = Disk::empty(false);
+        world.members[who].cant_truncate = false;
         let ms = world.random.between(1, 10 * world.config.tick_ms);
         world.start_later(who, ms);
         Ok(true)
@@ -294,10 +316,14 @@ impl Run {
         trace!(world, "peace");
         world.config.loss = 0;
         world.config.duplication = 0;
+        world.config.double_dial = 0;
         world.config.dial_ms = world.config.dial_ms.max(500);
         world.network.heal();
         for who in 0..world.members.len() {
             world.members[who].fsync_ms = (1, 8);
+            world.members[who].dies_after = None;
+            world.members[who].dies_in_cut = false;
+            world.members[who].cant_truncate = false;
             world.members[who].paused_until = world.members[who].paused_until.min(world.now);
             world.free_disk(who);
             world.start(who)?;
@@ -320,6 +346,7 @@ impl Run {
         if !world.run_while(patience, done)? {
             return Err(format!("no write after the faults: {}", world.portrait()));
         }
+        world.evaluate()?;
         Ok(took)
     }
 }

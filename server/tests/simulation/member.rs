@@ -1,9 +1,9 @@
 //! One member: its process, where it runs, and its disk.
 
 use super::disk::{Disk, Tree};
+use crate::ids::{Epoch, Zxid};
+use crate::zab::{NowMs, Output, Zab};
 use std::rc::Rc;
-use zookeeper_server::ids::{Epoch, Zxid};
-use zookeeper_server::zab::{NowMs, Zab};
 
 /// A clock that may run fast or slow, and jump forward.
 pub(crate) struct Clock {
@@ -58,6 +58,19 @@ pub(crate) struct Member {
     /// The epoch that it leads and serves in.
     pub(crate) leads: Option<Epoch>,
     pub(crate) leader_stream: Option<u64>,
+    /// Whom it follows or wants to.
+    pub(crate) leader: Option<usize>,
+    /// Goes up whenever it begins to look for a leader.
+    pub(crate) roles: u64,
+    /// Its history could not be reconciled with a leader's: until that leader's tree comes,
+    /// consensus counts it as empty, and the disk holds what it held.
+    pub(crate) forgotten: bool,
+    /// The next cut of its log can't be made.
+    pub(crate) cant_truncate: bool,
+    /// How many outputs it carries out before it dies.
+    pub(crate) dies_after: Option<u64>,
+    /// It dies half-way through the next cut, or through taking over the next tree.
+    pub(crate) dies_in_cut: bool,
     /// Goes up with each leader dialled.
     pub(crate) dial: u64,
     /// Whether NEWLEADER has been acknowledged to the present leader.
@@ -82,6 +95,12 @@ impl Member {
             serving: false,
             leads: None,
             leader_stream: None,
+            leader: None,
+            roles: 0,
+            forgotten: false,
+            cant_truncate: false,
+            dies_after: None,
+            dies_in_cut: false,
             dial: 0,
             acked_newleader: false,
             wake_at: None,
@@ -94,12 +113,36 @@ impl Member {
         self.zab.is_some()
     }
 
+    /// Whether its time has come, with this output to carry out.
+    pub(crate) fn dies_now(&mut self, output: &Output) -> bool {
+        let cuts = matches!(
+            output,
+            Output::Truncate { .. } | Output::InstallSnapshot { .. }
+        );
+        if cuts && std::mem::take(&mut self.dies_in_cut) {
+            return true;
+        }
+        match &mut self.dies_after {
+            Some(0) => {
+                self.dies_after = None;
+                true
+            }
+            Some(left) => {
+                *left -= 1;
+                false
+            }
+            None => false,
+        }
+    }
+
     /// What ends with a role or with the process.
     pub(crate) fn leave_role(&mut self) {
         self.listening = false;
         self.serving = false;
         self.leads = None;
         self.leader_stream = None;
+        self.leader = None;
+        self.roles += 1;
         self.incoming = None;
         self.dial += 1;
     }

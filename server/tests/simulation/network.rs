@@ -1,9 +1,9 @@
 //! What lies between members: streams that keep order but break, election messages that don't.
 
 use super::disk::Tree;
+use crate::zab::{LeaderMessage, LearnerMessage, Notification};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
-use zookeeper_server::zab::{LeaderMessage, LearnerMessage, Notification};
 
 /// What travels on a learner's stream.
 pub(crate) enum Packet {
@@ -22,14 +22,16 @@ pub(crate) struct Way {
     /// When each packet arrives, and the packet.
     pub(crate) packets: VecDeque<(u64, Packet)>,
     last_arrival: u64,
+    /// The arrival of the first packet is in the queue of events.
+    pub(crate) pumping: bool,
 }
 
 impl Way {
-    /// Puts a packet behind all others; returns when it arrives.
-    pub(crate) fn push(&mut self, at: u64, packet: Packet) -> u64 {
+    /// Puts a packet behind all others; returns when the way has to be pumped, where that is new.
+    pub(crate) fn push(&mut self, at: u64, packet: Packet) -> Option<u64> {
         self.last_arrival = self.last_arrival.max(at);
         self.packets.push_back((self.last_arrival, packet));
-        self.last_arrival
+        (!std::mem::replace(&mut self.pumping, true)).then_some(self.last_arrival)
     }
 }
 
@@ -41,11 +43,26 @@ pub(crate) struct Stream {
     pub(crate) leader_open: bool,
     /// Broken in the middle: nothing arrives any more.
     pub(crate) broken: bool,
+    /// Something was taken out of it.
+    pub(crate) tampered: bool,
     pub(crate) to_leader: Way,
     pub(crate) to_learner: Way,
 }
 
 impl Stream {
+    pub(crate) fn new(learner: usize, leader: usize) -> Self {
+        Stream {
+            learner,
+            leader,
+            learner_open: true,
+            leader_open: true,
+            broken: false,
+            tampered: false,
+            to_leader: Way::default(),
+            to_learner: Way::default(),
+        }
+    }
+
     /// Who sends that way, and who receives.
     pub(crate) fn ends(&self, to_leader: bool) -> (usize, usize) {
         if to_leader {
@@ -107,7 +124,9 @@ impl Network {
         self.streams.values_mut().any(|stream| {
             let packets = &mut stream.to_learner.packets;
             let found = packets.iter().position(is_proposal);
-            found.is_some_and(|index| packets.remove(index).is_some())
+            let skipped = found.is_some_and(|index| packets.remove(index).is_some());
+            stream.tampered |= skipped;
+            skipped
         })
     }
 

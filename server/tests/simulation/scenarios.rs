@@ -1,10 +1,9 @@
 //! Stories with a name: what has gone wrong in the field, and what must not.
 
-use super::disk::Disk;
+use super::disk::{Disk, Txn};
 use super::world::{Config, World, server_id};
-use bytes::Bytes;
-use zookeeper_server::ids::{Epoch, Zxid};
-use zookeeper_server::zab::{Entry, Standing};
+use crate::ids::{Epoch, Zxid};
+use crate::zab::Standing;
 
 fn world(voters: usize, seed: u64) -> World {
     World::new(Config::calm(voters, 0), seed)
@@ -51,11 +50,12 @@ fn acknowledged(world: &World) -> usize {
     world.checks.acknowledged.len()
 }
 
-fn entries(epoch: i64, count: u32) -> Vec<Entry> {
+fn txns(epoch: i64, count: u32) -> Vec<Txn> {
     (1..=count)
-        .map(|counter| Entry {
-            zxid: Zxid::new(Epoch(epoch), counter),
-            payload: Bytes::from(format!("{epoch}-{counter}")),
+        .map(|counter| {
+            let zxid = Zxid::new(Epoch(epoch), counter);
+            let value = zxid.0.unsigned_abs();
+            Txn { zxid, value }
         })
         .collect()
 }
@@ -275,9 +275,9 @@ fn an_empty_disk_does_not_vote() {
     for who in 0..2 {
         world.members[who].disk = Disk::empty(false);
     }
-    let log = entries(1, 5);
+    let log = txns(1, 5);
     world.checks.knows(&log);
-    world.members[2].disk = Disk::with_log(1, 1, log);
+    world.members[2].disk = Disk::with_log(1, 1, &log);
     world.start_all().expect("starts");
     pass(&mut world, 60_000);
     assert_eq!(world.leader(), None);
@@ -286,11 +286,11 @@ fn an_empty_disk_does_not_vote() {
 #[test]
 fn a_disk_that_was_given_the_history_does_not_help_one_without_it_to_lead() {
     let mut world = world(3, 12);
-    let log = entries(1, 11);
+    let log = txns(1, 11);
     world.checks.knows(&log);
     // Wiped, given the tree by a leader of epoch 2, and dead before it could acknowledge.
-    world.members[0].disk = Disk::with_snapshot(2, 0, log[10].zxid, log.clone());
-    world.members[1].disk = Disk::with_log(1, 1, log[..10].to_vec());
+    world.members[0].disk = Disk::with_snapshot(2, 0, log[10].zxid, &log);
+    world.members[1].disk = Disk::with_log(1, 1, &log[..10]);
     world.start(0).expect("starts");
     world.start(1).expect("starts");
     agree(&mut world);
@@ -300,11 +300,11 @@ fn a_disk_that_was_given_the_history_does_not_help_one_without_it_to_lead() {
 #[test]
 fn a_member_that_agreed_to_a_later_epoch_is_let_in_by_a_new_one() {
     let mut world = world(3, 13);
-    let log = entries(1, 5);
+    let log = txns(1, 5);
     world.checks.knows(&log);
     for who in 0..3 {
         let accepted = if who == 0 { 9 } else { 1 };
-        world.members[who].disk = Disk::with_log(accepted, 1, log.clone());
+        world.members[who].disk = Disk::with_log(accepted, 1, &log);
     }
     world.start(1).expect("starts");
     world.start(2).expect("starts");
@@ -317,12 +317,12 @@ fn a_member_that_agreed_to_a_later_epoch_is_let_in_by_a_new_one() {
 #[test]
 fn a_snapshot_that_holds_what_was_never_committed_is_replaced() {
     let mut world = world(3, 14);
-    let log = entries(1, 5);
+    let log = txns(1, 5);
     world.checks.knows(&log);
     // A leader that died before a quorum followed it had sent this tree to member 0.
-    world.members[0].disk = Disk::with_snapshot(2, 1, log[4].zxid, log.clone());
-    world.members[1].disk = Disk::with_log(2, 2, log[..3].to_vec());
-    world.members[2].disk = Disk::with_log(2, 2, log[..3].to_vec());
+    world.members[0].disk = Disk::with_snapshot(2, 1, log[4].zxid, &log);
+    world.members[1].disk = Disk::with_log(2, 2, &log[..3]);
+    world.members[2].disk = Disk::with_log(2, 2, &log[..3]);
     world.start_all().expect("starts");
     agree(&mut world);
     assert_eq!(world.members[0].tree.len(), 3);
@@ -334,10 +334,10 @@ fn a_snapshot_that_holds_what_was_never_committed_is_replaced() {
 #[test]
 fn a_snapshot_that_cannot_be_cut_does_not_keep_a_pair_from_electing() {
     let mut world = world(2, 15);
-    let log = entries(1, 5);
+    let log = txns(1, 5);
     world.checks.knows(&log);
-    world.members[0].disk = Disk::with_snapshot(2, 1, log[4].zxid, log.clone());
-    world.members[1].disk = Disk::with_log(2, 2, log[..3].to_vec());
+    world.members[0].disk = Disk::with_snapshot(2, 1, log[4].zxid, &log);
+    world.members[1].disk = Disk::with_log(2, 2, &log[..3]);
     world.start_all().expect("starts");
     agree(&mut world);
     assert_eq!(world.members[0].tree.len(), 3);

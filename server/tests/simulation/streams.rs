@@ -3,8 +3,8 @@
 use super::checks::Fault;
 use super::network::{Packet, Stream};
 use super::world::{Event, World, place, server_id};
-use zookeeper_server::ids::ServerId;
-use zookeeper_server::zab::{Input, LearnerConn, Notification};
+use crate::ids::ServerId;
+use crate::zab::{Input, LearnerConn, LearnerMessage, Notification, Role};
 
 impl World {
     pub(crate) fn notify(&mut self, from: usize, to: usize) -> Result<(), Fault> {
@@ -51,15 +51,19 @@ impl World {
     }
 
     pub(crate) fn push(&mut self, stream: u64, to_leader: bool, packet: Packet) {
-        let mut at = self.now + self.delay();
+        self.push_later(stream, to_leader, packet, 0);
+    }
+
+    fn push_later(&mut self, stream: u64, to_leader: bool, packet: Packet, ms: u64) {
+        let mut at = self.now + ms + self.delay();
         if let Packet::Leader(_, Some(tree)) = &packet {
             // A snapshot takes its time.
             at += tree.len() as u64 / 4;
         }
         if let Some(found) = self.network.streams.get_mut(&stream)
             && !found.broken
+            && let Some(at) = found.way(to_leader).push(at, packet)
         {
-            let at = found.way(to_leader).push(at, packet);
             self.at(at, Event::Pump { stream, to_leader });
         }
     }
@@ -89,11 +93,16 @@ impl World {
             .expect("it was there just now");
         let open = stream.is_open_at(to_leader);
         let sender_open = stream.is_open_at(!to_leader);
+        let tampered = stream.tampered;
         let way = stream.way(to_leader);
-        if way.packets.front().is_none_or(|(at, _)| *at > now) {
-            return Ok(());
+        let packet = way.packets.pop_front_if(|(at, _)| *at <= now);
+        let next = way.packets.front().map(|(at, _)| (*at).max(now));
+        way.pumping = next.is_some();
+        if let Some(next) = next {
+            let stream = id;
+            self.at(next, Event::Pump { stream, to_leader });
         }
-        let Some((_, packet)) = way.packets.pop_front() else {
+        let Some((_, packet)) = packet else {
             return Ok(());
         };
         if !open {
@@ -118,7 +127,7 @@ impl World {
                 if let Some(tree) = tree {
                     self.members[receiver].incoming = Some(tree);
                 }
-                self.input(receiver, Input::FromLeader { message })
+                self.hear(receiver, message, tampered)
             }
             Packet::Fin => self.gone(id, to_leader),
         }
@@ -205,19 +214,11 @@ impl World {
         if answers {
             self.next_stream += 1;
             let id = self.next_stream;
-            self.network.streams.insert(
-                id,
-                Stream {
-                    learner: who,
-                    leader,
-                    learner_open: true,
-                    leader_open: true,
-                    broken: false,
-                    to_leader: Default::default(),
-                    to_learner: Default::default(),
-                },
-            );
+            self.network.streams.insert(id, Stream::new(who, leader));
             self.members[who].leader_stream = Some(id);
+            if self.random.chance(self.config.double_dial) {
+                self.connect_twice(who);
+            }
             self.input(who, Input::LeaderConnected)
         } else if self.now >= until {
             self.input(who, Input::LeaderGone)
@@ -234,6 +235,37 @@ impl World {
             );
             Ok(())
         }
+    }
+
+    /// A connection that the learner has given up for its present one arrives, late, with what the
+    /// learner had said on it. False where the member learns from nobody.
+    pub(crate) fn connect_twice(&mut self, who: usize) -> bool {
+        let (Some(leader), Some(_)) = (self.members[who].leader, self.members[who].leader_stream)
+        else {
+            return false;
+        };
+        let Some(zab) = &self.members[who].zab else {
+            return false;
+        };
+        let info = LearnerMessage::Info {
+            id: server_id(who),
+            role: if who < self.config.voters {
+                Role::Participant
+            } else {
+                Role::Observer
+            },
+            accepted_epoch: zab.accepted_epoch(),
+            config_version: 0,
+        };
+        self.next_stream += 1;
+        let id = self.next_stream;
+        let mut stream = Stream::new(who, leader);
+        stream.learner_open = false;
+        self.network.streams.insert(id, stream);
+        let late = self.random.between(0, 2 * self.config.tick_ms);
+        self.push_later(id, true, Packet::Learner(info), late);
+        self.push_later(id, true, Packet::Fin, late);
+        true
     }
 
     pub(crate) fn send_notification(

@@ -1,25 +1,28 @@
 //! The ensemble and all around it: events happen in the order of their time.
 
 use super::checks::{Checks, Fault};
-use super::disk::Disk;
+use super::disk::{Disk, Txn};
 use super::member::Member;
 use super::network::Network;
+use super::queue::Queue;
 use super::random::Random;
-use bytes::Bytes;
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
-use zookeeper_server::ids::{ServerId, Zxid};
-use zookeeper_server::zab::{Entry, Input, Notification, Output, Standing};
+use crate::ids::{ServerId, Zxid};
+use crate::zab::{Input, Notification, Output, Standing};
+use std::collections::BTreeSet;
 
 /// What an ensemble is made of. Times in milliseconds, odds in percent.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     pub(crate) voters: usize,
     pub(crate) observers: usize,
+    /// Groups of voters with their weights; empty where a majority is a quorum.
+    pub(crate) groups: Vec<Vec<(usize, i64)>>,
     pub(crate) tick_ms: u64,
     pub(crate) init_limit: u64,
     pub(crate) sync_limit: u64,
     pub(crate) recent_max: usize,
+    /// The last counter of an epoch.
+    pub(crate) counter_max: i64,
     pub(crate) delay_ms: (u64, u64),
     pub(crate) fsync_ms: (u64, u64),
     /// How long a learner tries to reach its leader.
@@ -27,6 +30,9 @@ pub(crate) struct Config {
     /// Election messages lost, and delivered twice.
     pub(crate) loss: u64,
     pub(crate) duplication: u64,
+    /// Crashes that leave a torn record in the log, and dials that leave a second connection.
+    pub(crate) tear: u64,
+    pub(crate) double_dial: u64,
 }
 
 impl Config {
@@ -35,15 +41,19 @@ impl Config {
         Config {
             voters,
             observers,
+            groups: Vec::new(),
             tick_ms: 2000,
             init_limit: 10,
             sync_limit: 5,
             recent_max: 500,
+            counter_max: Zxid::COUNTER_MAX,
             delay_ms: (1, 3),
             fsync_ms: (1, 8),
             dial_ms: 2000,
             loss: 0,
             duplication: 0,
+            tear: 0,
+            double_dial: 0,
         }
     }
 }
@@ -107,15 +117,20 @@ pub(crate) struct World {
     pub(crate) elections: u64,
     pub(crate) snapshots: u64,
     pub(crate) truncations: u64,
+    /// Starts that found a torn record, cuts that a crash interrupted, histories that could not be
+    /// reconciled.
+    pub(crate) torn: u64,
+    pub(crate) interrupted_cuts: u64,
+    pub(crate) unusable: u64,
+    /// Leaders that stepped down because their epoch's counter was used up.
+    pub(crate) rollovers: u64,
     /// When the newest leader began to serve.
     pub(crate) led_at: u64,
     /// What happened, where somebody wants to read it.
     pub(crate) trace: Option<Vec<String>>,
     /// Disks that never complete an fsync.
     pub(crate) stuck_disks: BTreeSet<usize>,
-    queue: BinaryHeap<Reverse<(u64, u64)>>,
-    events: BTreeMap<u64, Event>,
-    sequence: u64,
+    queue: Queue<Event>,
     pub(crate) next_stream: u64,
     next_payload: u64,
     pub(crate) out: Vec<Output>,
@@ -143,25 +158,27 @@ impl World {
     pub(crate) fn new(config: Config, seed: u64) -> Self {
         let members = (0..config.voters + config.observers)
             .map(|_| Member::new(Disk::empty(true), config.fsync_ms))
-            .collect();
+            .collect::<Vec<_>>();
         World {
             config,
             random: Random::new(seed),
             now: 0,
+            checks: Checks::new(members.len()),
             members,
             network: Network::default(),
-            checks: Checks::default(),
             steps: 0,
             proposals: 0,
             elections: 0,
             snapshots: 0,
             truncations: 0,
+            torn: 0,
+            interrupted_cuts: 0,
+            unusable: 0,
+            rollovers: 0,
             led_at: 0,
             trace: None,
             stuck_disks: BTreeSet::new(),
-            queue: BinaryHeap::new(),
-            events: BTreeMap::new(),
-            sequence: 0,
+            queue: Queue::new(),
             next_stream: 0,
             next_payload: 0,
             out: Vec::new(),
@@ -169,9 +186,7 @@ impl World {
     }
 
     pub(crate) fn at(&mut self, time: u64, event: Event) {
-        self.sequence += 1;
-        self.queue.push(Reverse((time, self.sequence)));
-        self.events.insert(self.sequence, event);
+        self.queue.push(time, event);
     }
 
     pub(crate) fn delay(&mut self) -> u64 {
@@ -181,9 +196,7 @@ impl World {
 
     /// Lets everything happen up to `until`.
     pub(crate) fn run_until(&mut self, until: u64) -> Result<(), Fault> {
-        while let Some(Reverse((time, _))) = self.queue.peek()
-            && *time <= until
-        {
+        while self.queue.next_time().is_some_and(|time| time <= until) {
             self.one_event()?;
         }
         self.now = until;
@@ -198,8 +211,8 @@ impl World {
     ) -> Result<bool, Fault> {
         let end = self.now + ms;
         while !done(self) {
-            match self.queue.peek() {
-                Some(Reverse((time, _))) if *time <= end => self.one_event()?,
+            match self.queue.next_time() {
+                Some(time) if time <= end => self.one_event()?,
                 _ => {
                     self.now = end;
                     return Ok(done(self));
@@ -210,14 +223,10 @@ impl World {
     }
 
     pub(crate) fn one_event(&mut self) -> Result<(), Fault> {
-        let Some(Reverse((time, sequence))) = self.queue.pop() else {
+        let Some((time, event)) = self.queue.pop() else {
             return Ok(());
         };
         self.now = time;
-        let event = self
-            .events
-            .remove(&sequence)
-            .expect("every place in the queue has its event");
         let acts = match &event {
             Event::Wake { who, .. } | Event::Synced { who, .. } | Event::Persisted { who, .. } => {
                 Some(*who)
@@ -296,6 +305,10 @@ impl World {
             return Ok(());
         }
         self.members[who].wake_at = None;
+        if !self.is_due(who) {
+            self.schedule_wake(who);
+            return Ok(());
+        }
         self.input(who, Input::Tick)?;
         if !self.is_due(who) {
             return Ok(());
@@ -325,11 +338,18 @@ impl World {
         };
         self.next_payload += 1;
         self.proposals += 1;
-        let payload = Bytes::copy_from_slice(&self.next_payload.to_be_bytes());
-        let entry = Entry { zxid, payload };
-        self.checks.proposed(&entry)?;
+        let value = self.next_payload;
+        let txn = Txn { zxid, value };
+        self.checks.proposed(who, txn)?;
+        let entry = txn.entry();
         self.input(who, Input::Propose { entry })?;
         Ok(true)
+    }
+
+    /// Evaluates all of the specification's predicates.
+    pub(crate) fn evaluate(&mut self) -> Result<(), Fault> {
+        let evaluated = self.checks.spec.evaluate();
+        evaluated.map_err(|violated| format!("the ensemble {violated}"))
     }
 
     /// Who leads and serves; of several, in the newest epoch.
@@ -361,6 +381,14 @@ impl World {
                 && member.disk.synced_end() == member.disk.end()
                 && zab.history().pending().is_empty()
         })
+    }
+
+    /// Whether the others that vote, each with a disk that counts, are a quorum.
+    pub(crate) fn remembers_without(&self, who: usize) -> bool {
+        let membership = self.membership();
+        let others = (0..self.members.len())
+            .filter(|other| *other != who && self.members[*other].disk.is_initialized());
+        !membership.is_voter(server_id(who)) || membership.is_quorum(others.map(server_id))
     }
 
     /// Where everybody stands, for a message.
