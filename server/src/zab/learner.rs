@@ -133,12 +133,7 @@ impl Learner {
             (Stage::AwaitingSync, LeaderMessage::Trunc { zxid })
                 if !core.history.can_truncate(zxid) =>
             {
-                // The same leader, so that what it counted our first answer for stays counted.
-                core.wants_snapshot = true;
-                self.stage = Stage::Connecting;
-                out.push(Output::ConnectToLeader {
-                    leader: self.leader,
-                });
+                self.ask_for_tree(core, out);
                 Next::Stay
             }
             (Stage::AwaitingSync, LeaderMessage::Trunc { zxid }) => {
@@ -165,6 +160,16 @@ impl Learner {
                 self.leader
             )),
         }
+    }
+
+    /// Connects anew to the same leader, so that what it counted our first answer for stays counted:
+    /// without that, it might have no quorum.
+    pub(super) fn ask_for_tree(&mut self, core: &mut Core, out: &mut Vec<Output>) {
+        core.wants_snapshot = true;
+        self.stage = Stage::Connecting;
+        out.push(Output::ConnectToLeader {
+            leader: self.leader,
+        });
     }
 
     fn agree(&mut self, core: &mut Core, epoch: Epoch, out: &mut Vec<Output>) -> Next {

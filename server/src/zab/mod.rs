@@ -155,7 +155,7 @@ pub enum Input {
         entry: Entry,
     },
     /// The disk can't be taken back to where [`Output::Truncate`] said: from here on we count as
-    /// empty, and the next leader sends the whole tree.
+    /// empty, and ask the leader for its whole tree.
     HistoryUnusable,
     /// Give up what we are and look for a leader anew.
     StepDown {
@@ -402,7 +402,15 @@ impl Zab {
             },
             Input::HistoryUnusable => {
                 self.core.history.forget();
-                Next::Look("our history can't be reconciled with the leader's".into())
+                match &mut self.phase {
+                    Phase::Learning(learner) => {
+                        learner.ask_for_tree(&mut self.core, out);
+                        Next::Stay
+                    }
+                    Phase::Looking | Phase::Leading(_) => {
+                        Next::Look("our history can't be reconciled with the leader's".into())
+                    }
+                }
             }
             Input::StepDown { reason } => match &self.phase {
                 Phase::Looking => Next::Stay,
