@@ -86,11 +86,9 @@ impl World {
             _ => Some(Triggered::StateInconsistent),
         };
         let roles = self.members[who].roles;
-        let forgotten = self.members[who].forgotten;
         self.input(who, Input::FromLeader { message })?;
         let member = &self.members[who];
-        let forgot = member.forgotten && !forgotten;
-        let left = member.is_up() && member.roles != roles && !forgot;
+        let left = member.is_up() && member.roles != roles;
         match what {
             Some(what) if left && !tampered => {
                 self.checks

@@ -6,7 +6,7 @@ use super::random::Random;
 use super::tally::Tally;
 use super::world::{Config, World, trace};
 use crate::ids::Zxid;
-use crate::zab::Input;
+use crate::zab::{Input, Output};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -288,7 +288,14 @@ impl Run {
                 let outputs = world.random.between(0, 12);
                 world.members[who].dies_after = Some(outputs);
             }
-            "death in a cut" => world.members[who].dies_in_cut = true,
+            "death in a cut" => {
+                world.members[who].dies_at = Some(|output| {
+                    matches!(
+                        output,
+                        Output::Truncate { .. } | Output::InstallSnapshot { .. }
+                    )
+                });
+            }
             "log that can't be cut" => world.members[who].cant_truncate = true,
             other => return Err(format!("no such fault: {other}")),
         }
@@ -322,7 +329,7 @@ impl Run {
         for who in 0..world.members.len() {
             world.members[who].fsync_ms = (1, 8);
             world.members[who].dies_after = None;
-            world.members[who].dies_in_cut = false;
+            world.members[who].dies_at = None;
             world.members[who].cant_truncate = false;
             world.members[who].paused_until = world.members[who].paused_until.min(world.now);
             world.free_disk(who);

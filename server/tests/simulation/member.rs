@@ -69,8 +69,9 @@ pub(crate) struct Member {
     pub(crate) cant_truncate: bool,
     /// How many outputs it carries out before it dies.
     pub(crate) dies_after: Option<u64>,
-    /// It dies half-way through the next cut, or through taking over the next tree.
-    pub(crate) dies_in_cut: bool,
+    /// It dies with the first output of this kind: half-way through a cut, or through taking over
+    /// a tree.
+    pub(crate) dies_at: Option<fn(&Output) -> bool>,
     /// Goes up with each leader dialled.
     pub(crate) dial: u64,
     /// Whether NEWLEADER has been acknowledged to the present leader.
@@ -100,7 +101,7 @@ impl Member {
             forgotten: false,
             cant_truncate: false,
             dies_after: None,
-            dies_in_cut: false,
+            dies_at: None,
             dial: 0,
             acked_newleader: false,
             wake_at: None,
@@ -115,11 +116,8 @@ impl Member {
 
     /// Whether its time has come, with this output to carry out.
     pub(crate) fn dies_now(&mut self, output: &Output) -> bool {
-        let cuts = matches!(
-            output,
-            Output::Truncate { .. } | Output::InstallSnapshot { .. }
-        );
-        if cuts && std::mem::take(&mut self.dies_in_cut) {
+        if self.dies_at.is_some_and(|dies| dies(output)) {
+            self.dies_at = None;
             return true;
         }
         match &mut self.dies_after {
