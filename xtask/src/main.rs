@@ -9,6 +9,7 @@ mod image;
 mod java;
 mod kubectl;
 mod layers;
+mod mutants;
 mod progress;
 mod project;
 mod python;
@@ -83,6 +84,8 @@ enum Task {
     },
     /// Fail when a pure room names I/O, a clock or randomness
     Layers,
+    /// Take the consensus's guards out one by one, and fail where the simulation does not notice
+    Mutants(mutants::MutantOptions),
     /// Run the checks and tests
     Test(test::TestOptions),
     /// Measure, side by side with Apache ZooKeeper
@@ -142,6 +145,7 @@ fn run(Cli { instance, task }: Cli) -> Result<()> {
         }
         Task::Crds { check } => crds::crds(&project, check),
         Task::Layers => layers::layers(&project),
+        Task::Mutants(options) => mutants::mutants(&project, &options),
         Task::Test(options) => test::test(&project, &progress, &instance, &options),
         Task::Bench { scenario } => bench::bench(&project, &progress, &scenario),
     }

@@ -1,0 +1,317 @@
+//! The mutations, by what they break.
+
+/// Consensus without one of its guards, and the test that must fail then.
+pub(super) struct Mutation {
+    /// What is broken.
+    pub(super) breaks: &'static str,
+    /// The bug of the field that the guard keeps away, where there is one.
+    pub(super) bug: &'static str,
+    /// A part of the file's path below `server/src/zab`; empty where the text says enough.
+    pub(super) file: &'static str,
+    /// What stands there, exactly once.
+    pub(super) old: &'static str,
+    pub(super) new: &'static str,
+    /// The test of the package `simulation` that must fail.
+    pub(super) caught_by: &'static str,
+}
+
+const fn mutation(
+    breaks: &'static str,
+    bug: &'static str,
+    (old, new): (&'static str, &'static str),
+    caught_by: &'static str,
+) -> Mutation {
+    Mutation {
+        breaks,
+        bug,
+        file: "",
+        old,
+        new,
+        caught_by,
+    }
+}
+
+pub(super) const MUTATIONS: &[Mutation] = &[
+    mutation(
+        "NEWLEADER is acknowledged before the log is durable",
+        "3911, 4646",
+        (
+            "if self.stage == Stage::Persisting && core.history.is_durable() {",
+            "if self.stage == Stage::Persisting {",
+        ),
+        "what_a_quorum_was_said_to_have_survives_the_loss_of_what_was_not_synced",
+    ),
+    mutation(
+        "the same, for a member that lags",
+        "3023",
+        (
+            "if self.stage == Stage::Persisting && core.history.is_durable() {",
+            "if self.stage == Stage::Persisting {",
+        ),
+        "a_member_does_not_acknowledge_a_new_leader_before_its_log_is_synced",
+    ),
+    mutation(
+        "the epoch file is written before the log is durable",
+        "4643",
+        (
+            "self.stage = Stage::Persisting;",
+            "self.stage = Stage::Persisting; core.enter_epoch(self.epoch, out);",
+        ),
+        "the_epoch_file_is_written_behind_the_log",
+    ),
+    mutation(
+        "the epoch file is written behind NEWLEADER's acknowledgement",
+        "failing epoch files",
+        (
+            "core.enter_epoch(self.epoch, out);\n            out.push(Output::ToLeader(LearnerMessage::Ack {\n                zxid: self.epoch.start(),\n            }));",
+            "out.push(Output::ToLeader(LearnerMessage::Ack {\n                zxid: self.epoch.start(),\n            }));\n            core.enter_epoch(self.epoch, out);",
+        ),
+        "a_member_whose_epoch_file_cannot_be_written_dies_without_a_word",
+    ),
+    mutation(
+        "proposals are acknowledged before NEWLEADER",
+        "4685",
+        (
+            "if self.stage == Stage::Serving {",
+            "if self.stage != Stage::Connecting {",
+        ),
+        "new_leader_is_acknowledged_before_any_proposal",
+    ),
+    mutation(
+        "only what is committed must be durable for NEWLEADER",
+        "4785",
+        (
+            "self.persisted >= self.end()",
+            "self.persisted >= self.committed",
+        ),
+        "proposals_that_nobody_has_committed_yet_are_durable_before_new_leader_is_acknowledged",
+    ),
+    mutation(
+        "a commit between NEWLEADER and UPTODATE is dropped",
+        "4394",
+        (
+            "if self.is_in_snapshot(zxid) {",
+            "if self.is_in_snapshot(zxid) || self.stage == Stage::AwaitingUpToDate {",
+        ),
+        "commits_between_new_leader_and_up_to_date_are_kept",
+    ),
+    mutation(
+        "a hole in the proposals is overlooked",
+        "4925",
+        (
+            "let continues = entry.zxid == end.next() || begins_epoch;",
+            "let continues = entry.zxid > end || begins_epoch;",
+        ),
+        "a_leader_that_skips_a_proposal_is_left",
+    ),
+    mutation(
+        "an epoch may begin with any of its proposals",
+        "4925",
+        (
+            "entry.zxid.epoch() > end.epoch() && entry.zxid.counter() == 1",
+            "entry.zxid.epoch() > end.epoch()",
+        ),
+        "the_first_proposal_of_an_epoch_can_be_missing_too",
+    ),
+    mutation(
+        "the list of committed transactions has holes",
+        "4925",
+        (
+            "self.recent.push_back(entry.clone());",
+            "if entry.zxid.counter() % 8 != 0 { self.recent.push_back(entry.clone()); }",
+        ),
+        "what_followers_committed_they_give_on_without_a_hole",
+    ),
+    mutation(
+        "a learner tells what it has committed for the end of its log",
+        "2845",
+        (
+            "let last_logged = core.history.last_logged().filter(|_| !pretends);",
+            "let last_logged = Some(core.history.committed()).filter(|_| !pretends);",
+        ),
+        "the_end_of_the_log_counts_and_not_what_was_committed_of_it",
+    ),
+    mutation(
+        "what was cut off stays in the list of committed transactions",
+        "2846",
+        (
+            "while self.recent.back().is_some_and(|entry| entry.zxid > to) {",
+            "while false {",
+        ),
+        "what_was_cut_off_is_never_given_to_others",
+    ),
+    mutation(
+        "the list of committed transactions outlives a tree that was taken over",
+        "3526",
+        ("self.recent.clear();", ""),
+        "a_tree_that_was_taken_over_is_the_end_of_what_was_known_before",
+    ),
+    Mutation {
+        file: "learner.rs",
+        ..mutation(
+            "a learner enters an epoch when it agrees to it",
+            "4352",
+            (
+                "core.accept_epoch(epoch, out);",
+                "core.accept_epoch(epoch, out); core.enter_epoch(epoch, out);",
+            ),
+            "a_member_with_a_part_of_the_difference_does_not_lead_by_its_epoch",
+        )
+    },
+    mutation(
+        "what was delivered stays in the tree when it is cut off the log",
+        "5094",
+        (
+            "let undelivers = self.committed > to;",
+            "let undelivers = false;",
+        ),
+        "an_interrupted_cut_is_made_again",
+    ),
+    mutation(
+        "a cut is only remembered, not made",
+        "5094",
+        (
+            "out.push(Output::Truncate { to: zxid, reload });",
+            "let _ = reload;",
+        ),
+        "a_tail_that_was_loaded_at_a_start_is_taken_out_of_the_tree_again",
+    ),
+    mutation(
+        "a leader goes on with its epoch's counter used up",
+        "1277",
+        (
+            "if self.last_proposed.counter() >= self.counter_max {",
+            "if false {",
+        ),
+        "an_epoch_that_is_used_up_is_followed_by_the_next",
+    ),
+    mutation(
+        "positions are given out past the epoch's last one",
+        "1277",
+        (
+            "self.is_serving() && self.last_proposed.counter() < self.counter_max",
+            "self.is_serving()",
+        ),
+        "an_epoch_that_is_used_up_is_followed_by_the_next",
+    ),
+    mutation(
+        "half of the voters are a quorum",
+        "",
+        (
+            "ids.len() > self.voters.len() / 2",
+            "ids.len() >= self.voters.len() / 2",
+        ),
+        "two_members_need_each_other",
+    ),
+    mutation(
+        "half of a group's weight carries the group",
+        "",
+        ("given > all / 2", "given >= all / 2"),
+        "a_majority_that_is_most_of_one_group_only_is_no_quorum",
+    ),
+    mutation(
+        "half of the groups are a quorum",
+        "",
+        (
+            "won > self.groups.len() / 2",
+            "won >= self.groups.len() / 2",
+        ),
+        "a_majority_that_is_most_of_one_group_only_is_no_quorum",
+    ),
+    mutation(
+        "who weighs nothing may lead",
+        "",
+        (
+            "group.get(&id).is_some_and(|weight| *weight > 0)",
+            "group.contains_key(&id)",
+        ),
+        "a_member_without_weight_never_leads_and_still_learns",
+    ),
+    mutation(
+        "an empty disk votes",
+        "",
+        ("|| vote.zxid == UNINITIALIZED", ""),
+        "an_empty_disk_does_not_vote",
+    ),
+    mutation(
+        "a disk's history is only worth its epoch file",
+        "",
+        (
+            "self.current_epoch.max(self.history.end().epoch())",
+            "self.current_epoch",
+        ),
+        "a_disk_that_was_given_the_history_does_not_help_one_without_it_to_lead",
+    ),
+    mutation(
+        "a log is cut below what it is known to reach back to",
+        "",
+        ("to >= self.floor", "to >= Zxid::ZERO"),
+        "a_cut_before_the_known_log_asks_the_same_leader_for_its_tree",
+    ),
+    mutation(
+        "a log that can't be cut is not asked the same leader's tree for",
+        "",
+        (
+            "learner.ask_for_tree(&mut self.core, out);\n                        Next::Stay",
+            "let _ = learner; Next::Look(String::new())",
+        ),
+        "a_pair_elects_though_one_log_cannot_be_cut",
+    ),
+    mutation(
+        "an older epoch than the one agreed to is accepted",
+        "",
+        ("if epoch < core.accepted_epoch {", "if false {"),
+        "a_leader_of_an_epoch_older_than_the_one_agreed_to_is_left",
+    ),
+    mutation(
+        "an answer to an epoch agreed to before counts as a vote for it",
+        "",
+        (
+            "(epoch > core.accepted_epoch).then_some(core.history_epoch())",
+            "(epoch >= core.accepted_epoch).then_some(core.history_epoch())",
+        ),
+        "a_cut_before_the_known_log_asks_the_same_leader_for_its_tree",
+    ),
+    mutation(
+        "a learner ahead of its leader is counted",
+        "",
+        (
+            "last_logged.unwrap_or(Zxid::ZERO)) > ours",
+            "last_logged.unwrap_or(Zxid::ZERO)) > ours && false",
+        ),
+        "a_learner_whose_history_is_ahead_of_the_leaders_is_not_counted_and_sent_away",
+    ),
+    mutation(
+        "a learner that does not acknowledge is never dropped",
+        "",
+        (
+            "stuck || now > learner.last_heard.plus(limit_ms)",
+            "(stuck && false) || now > learner.last_heard.plus(limit_ms)",
+        ),
+        "a_follower_that_never_acknowledges_is_dropped_and_the_others_go_on",
+    ),
+    mutation(
+        "a commit of another proposal is taken for the next one's",
+        "",
+        ("Some(head) if head == zxid => {", "Some(_) => {"),
+        "a_commit_of_another_proposal_ends_the_following",
+    ),
+    mutation(
+        "what was committed before NEWLEADER is acknowledged once more",
+        "",
+        (
+            "self.unacked.retain(|zxid| *zxid > committed);",
+            "let _ = committed;",
+        ),
+        "new_leader_is_acknowledged_only_when_the_log_is_durable_and_then_the_epoch",
+    ),
+    mutation(
+        "a vote that ends a role is counted behind the result of the next round",
+        "",
+        (
+            "self.election.note_early(now, from, notification);",
+            "let _ = (from, &notification);",
+        ),
+        "a_vote_that_ends_a_role_counts_before_the_round_that_it_begins_has_a_result",
+    ),
+];
