@@ -25,12 +25,13 @@ impl EpochFiles {
     /// of the last transaction, as Java does for disks from before the files existed.
     ///
     /// # Errors
-    /// [`StorageError::EpochBehindLog`] where the data is newer than the promise,
+    /// [`StorageError::EpochBehindLog`] where the data is newer than both promises,
     /// [`StorageError::BadEpoch`] where a file makes no sense, [`StorageError::Io`].
     pub fn open(dir: &Path, last_logged: Zxid) -> Result<Self, StorageError> {
         // An empty disk that may not vote is at -1 in Java; its epoch is 0 all the same.
         let of_log = last_logged.max(Zxid::ZERO).epoch();
         let mut current = read_or_create(dir, CURRENT, of_log)?;
+        let accepted = read_or_create(dir, ACCEPTED, of_log.max(current))?;
         if of_log > current {
             // The new epoch was being written when the process ended: the update is completed, as
             // Java completes it from `currentEpoch.tmp`.
@@ -40,6 +41,11 @@ impl EpochFiles {
                     write(dir, CURRENT, epoch)?;
                     current = epoch;
                 }
+                // The process ended while it took a leader's history over, which is logged as it
+                // comes, before the epoch is entered. That is no damage: only who agreed to an epoch
+                // is sent anything of it, and the consensus goes by the log and enters it first
+                // thing. Java refuses to start from such a disk.
+                _ if of_log <= accepted => {}
                 _ => {
                     return Err(StorageError::EpochBehindLog {
                         path: dir.join(CURRENT),
@@ -49,7 +55,6 @@ impl EpochFiles {
                 }
             }
         }
-        let accepted = read_or_create(dir, ACCEPTED, of_log.max(current))?;
         if accepted < current {
             return Err(StorageError::BadEpoch {
                 path: dir.join(ACCEPTED),
@@ -150,16 +155,30 @@ mod tests {
     }
 
     #[test]
-    fn a_log_newer_than_the_current_epoch_is_refused_unless_its_update_was_interrupted() {
+    fn a_member_that_ended_while_it_took_a_history_over_starts_again() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("currentEpoch"), "89").unwrap();
+        std::fs::write(dir.path().join("acceptedEpoch"), "90").unwrap();
+        let epochs = EpochFiles::open(dir.path(), Zxid::new(Epoch(90), 0x1020)).unwrap();
+        // The consensus enters the epoch of its log before it does anything else.
+        assert_eq!(
+            (epochs.accepted(), epochs.current()),
+            (Epoch(90), Epoch(89))
+        );
+    }
+
+    #[test]
+    fn a_log_newer_than_both_epochs_is_refused_unless_its_update_was_interrupted() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("currentEpoch"), "1").unwrap();
-        std::fs::write(dir.path().join("acceptedEpoch"), "2").unwrap();
+        std::fs::write(dir.path().join("acceptedEpoch"), "1").unwrap();
         let last = Zxid::new(Epoch(2), 1);
         let refused = EpochFiles::open(dir.path(), last).unwrap_err();
         assert!(
             matches!(refused, StorageError::EpochBehindLog { .. }),
             "{refused}"
         );
+        std::fs::write(dir.path().join("acceptedEpoch"), "2").unwrap();
         std::fs::write(dir.path().join("currentEpoch.tmp"), "2").unwrap();
         let epochs = EpochFiles::open(dir.path(), last).unwrap();
         assert_eq!(epochs.current(), Epoch(2));
