@@ -9,6 +9,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -67,10 +68,15 @@ pub(crate) struct Ensemble {
     dir: TempDir,
 }
 
-/// Ports below those that the system gives to outgoing connections, each free a moment ago.
+/// Where the next search for a port begins: a member that does not lead does not listen on its
+/// quorum port, so that a port being free is not enough.
+static NEXT_PORT: AtomicU16 = AtomicU16::new(0);
+
+/// Ports below those that the system gives to outgoing connections, none of them handed out twice.
 fn free_ports(count: usize) -> Vec<u16> {
     let first = 12_000 + u16::try_from(std::process::id() % 15_000).unwrap_or(0);
-    (first..31_000)
+    std::iter::repeat_with(|| first + NEXT_PORT.fetch_add(1, Ordering::Relaxed))
+        .take_while(|port| *port < 31_000)
         .filter(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
         .take(count)
         .collect()
