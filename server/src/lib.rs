@@ -8,10 +8,12 @@
 pub mod admin;
 pub mod cli;
 pub mod config;
+pub mod ensemble;
 pub mod ids;
 pub mod jute;
 pub mod net;
 pub mod node;
+pub mod properties;
 pub mod proto;
 pub mod quorum_proto;
 pub mod service;

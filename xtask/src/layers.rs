@@ -8,8 +8,10 @@ use anyhow::{Context, Result, bail};
 use crate::project::Project;
 
 /// Rooms whose code decides and never acts; each is a file or a folder.
-const PURE_ROOMS: [&str; 13] = [
+const PURE_ROOMS: [&str; 15] = [
     "server/src/ids",
+    "server/src/ensemble",
+    "server/src/properties",
     "server/src/jute",
     "server/src/proto",
     "server/src/quorum_proto",

@@ -1,12 +1,11 @@
 //! From settings to a checked [`ServerConfig`].
 
-use super::ensemble::{Ensemble, Role};
 use super::error::ConfigError;
 use super::settings::ServerConfig;
-use super::source::{Setting, Settings, read_file};
-use super::{foreign, properties, sections};
+use super::source::Settings;
+use super::{dynamic, foreign, sections};
+use crate::ensemble::{Ensemble, Role};
 use crate::ids::ServerId;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// What the reader of a configuration wants of `myid`.
@@ -70,15 +69,17 @@ fn build(mut settings: Settings, need: IdNeed, file: Option<&Path>) -> Result<Se
     let metrics = sections::metrics(s)?;
     let auth = sections::auth(s)?;
     let tls = sections::tls(s)?;
-    let (ensemble, dynamic_config_file) = ensemble(s, quorum.multi_address_enabled)?;
+    let listed = dynamic::ensemble(s, file, quorum.multi_address_enabled)?;
     let mut config = ServerConfig {
         file: file.map(Path::to_owned),
         server_id: None,
         data_dir,
         data_log_dir,
         tick_time_ms,
-        ensemble,
-        dynamic_config_file,
+        ensemble: listed.ensemble,
+        ensemble_next: listed.next.filter(|_| reconfig_enabled),
+        own: None,
+        dynamic: listed.dynamic,
         standalone_enabled,
         reconfig_enabled,
         client,
@@ -95,79 +96,10 @@ fn build(mut settings: Settings, need: IdNeed, file: Option<&Path>) -> Result<Se
     check_ensemble(s, &config)?;
     if need == IdNeed::Required {
         let id = server_id(s, &config)?;
-        place_in_ensemble(s, &mut config, id)?;
+        place_in_ensemble(s, &mut config, id, &listed.seed)?;
     }
     warn(s, &mut config);
     Ok(config)
-}
-
-/// The keys that make up the ensemble.
-fn is_ensemble_key(key: &str) -> bool {
-    key.starts_with("server.") || key.starts_with("group") || key.starts_with("weight")
-}
-
-fn ensemble(s: &mut Settings, multi: bool) -> Result<(Ensemble, Option<PathBuf>)> {
-    let mut inline: Vec<(String, Setting)> = Vec::new();
-    for prefix in ["server.", "group", "weight"] {
-        for (rest, setting) in s.starting_with(prefix) {
-            inline.push((format!("{prefix}{rest}"), setting));
-        }
-    }
-    let version = s.take("version");
-    let mut ensemble = Ensemble::default();
-    let Some(dynamic) = s.text("dynamicConfigFile") else {
-        inline.extend(version.map(|version| ("version".to_owned(), version)));
-        for (key, setting) in &inline {
-            ensemble
-                .add(key, &setting.value, multi)
-                .map_err(|problem| setting.wrong(problem))?;
-        }
-        ensemble
-            .check_groups()
-            .map_err(|problem| s.wrong(problem))?;
-        return Ok((ensemble, None));
-    };
-    if let Some((_, setting)) = inline.first() {
-        return Err(setting.wrong("must stand in the file that dynamicConfigFile names"));
-    }
-    let path = PathBuf::from(dynamic);
-    let bytes = read_file(&path)?;
-    let mut seen = BTreeMap::new();
-    for property in properties::parse(&bytes) {
-        let setting = Setting {
-            place: format!("{}:{}", path.display(), property.line),
-            key: property.key.clone(),
-            value: property.value,
-        };
-        if !is_ensemble_key(&property.key) {
-            return Err(setting
-                .wrong("does not belong into a dynamic file; server.N, group.N and weight.N do"));
-        }
-        if let Some(line) = seen.insert(property.key.clone(), property.line) {
-            return Err(setting.wrong(format!("is set already on line {line}")));
-        }
-        ensemble
-            .add(&property.key, &setting.value, multi)
-            .map_err(|problem| setting.wrong(problem))?;
-    }
-    ensemble
-        .check_groups()
-        .map_err(|problem| ConfigError::Whole {
-            place: path.display().to_string(),
-            problem,
-        })?;
-    ensemble.version = version_of(&path);
-    Ok((ensemble, Some(path)))
-}
-
-/// The version in a dynamic file's name, `zoo.cfg.dynamic.<hex>`; 0 where there is none.
-/// Source: `QuorumPeerConfig.java` getVersionFromFilename.
-fn version_of(path: &Path) -> i64 {
-    path.file_name()
-        .and_then(|name| name.to_str())
-        .and_then(|name| name.rsplit_once('.'))
-        .and_then(|(_, version)| i64::from_str_radix(version, 16).ok())
-        .unwrap_or(0)
 }
 
 /// Source: `QuorumPeerConfig.java` parseDynamicConfig and checkValidity.
@@ -230,10 +162,22 @@ fn place_in_ensemble(
     s: &mut Settings,
     config: &mut ServerConfig,
     id: Option<ServerId>,
+    seed: &Ensemble,
 ) -> Result<()> {
     config.server_id = id;
     let Some(id) = id else { return Ok(()) };
     let distributed = config.is_distributed();
+    let own = config.ensemble.members.get(&id);
+    config.own = own.or_else(|| seed.members.get(&id)).cloned();
+    if own.is_none() && distributed && config.reconfig_enabled && config.own.is_some() {
+        // A member that was removed, and is started to be added again.
+        s.warnings.push(format!(
+            "{}: server.{id} is not in the configuration {:x}; it follows without a vote until it is added",
+            s.file().display(),
+            config.ensemble.version
+        ));
+        return Ok(());
+    }
     let Some(member) = config.ensemble.members.get_mut(&id) else {
         if distributed {
             let known: Vec<String> = config

@@ -3,21 +3,20 @@
 //! that Java reads as system properties, the class named at the field.
 
 mod build;
-mod ensemble;
+mod dynamic;
 mod error;
 mod foreign;
-mod properties;
 mod sections;
 mod settings;
 mod source;
 
+pub use crate::ensemble::{Ensemble, HostPort, Member, PeerAddress, Role};
+pub use crate::properties::{Property, parse as parse_properties};
 pub use build::{IdNeed, read_config};
-pub use ensemble::{Ensemble, HostPort, Member, PeerAddress, Role};
 pub use error::ConfigError;
-pub use properties::{Property, parse as parse_properties};
 pub use settings::{
-    AdminConfig, AuthConfig, ClientConfig, Compression, ContainerConfig, MetricsConfig,
-    PurgeConfig, QuorumConfig, ServerConfig, StorageConfig, TlsConfig,
+    AdminConfig, AuthConfig, ClientConfig, Compression, ContainerConfig, DynamicConfig,
+    MetricsConfig, PurgeConfig, QuorumConfig, ServerConfig, StorageConfig, TlsConfig,
 };
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! The sections of a configuration, each from its keys with ranges and defaults.
 
-use super::ensemble::{HostPort, Role};
 use super::error::ConfigError;
 use super::settings::{
     AdminConfig, AuthConfig, ClientConfig, Compression, ContainerConfig, MetricsConfig,
     PurgeConfig, QuorumConfig, StorageConfig, TlsConfig,
 };
 use super::source::Settings;
+use crate::ensemble::{HostPort, Role};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

@@ -1,10 +1,10 @@
 //! The values a server runs with. Every field has its zoo.cfg key's meaning and, unless it is said
 //! otherwise, its default in Apache ZooKeeper 3.9.5.
 
-use super::ensemble::{Ensemble, HostPort, Role};
+use crate::ensemble::{Ensemble, HostPort, Member, Role};
 use crate::ids::ServerId;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Everything one server is told at its start.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,8 +21,13 @@ pub struct ServerConfig {
     pub tick_time_ms: i32,
     /// The static ensemble; empty for a standalone server.
     pub ensemble: Ensemble,
-    /// The file with the dynamic part, where `dynamicConfigFile` names one.
-    pub dynamic_config_file: Option<PathBuf>,
+    /// A newer ensemble that was proposed, and not seen in force before the last stop.
+    pub ensemble_next: Option<Ensemble>,
+    /// This server as the first list that it was given has it: where it listens while the ensemble
+    /// does not name it.
+    pub own: Option<Member>,
+    /// Where configurations are kept that clients make.
+    pub dynamic: DynamicConfig,
     /// Whether one server alone in the list runs standalone.
     pub standalone_enabled: bool,
     /// Whether clients may change the ensemble.
@@ -47,6 +52,44 @@ pub struct ServerConfig {
     pub tls: TlsConfig,
     /// What deserves a word in the log: unknown keys, even ensembles, overridden values.
     pub warnings: Vec<String>,
+}
+
+/// The files of the dynamic configuration, `<stem>.<version>` and `<stem>.next`.
+/// Source: `QuorumPeer.java` makeDynamicConfigFilename, getNextDynamicConfigFilename.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DynamicConfig {
+    /// The path without a version: zoo.cfg's own with `.dynamic`, as in Java, or what
+    /// `dynamicConfigFile` says. `None` without a zoo.cfg.
+    pub stem: Option<PathBuf>,
+}
+
+impl DynamicConfig {
+    /// The file of the configuration with this version.
+    #[must_use]
+    pub fn versioned(&self, version: i64) -> Option<PathBuf> {
+        self.with_suffix(&format!("{version:x}"))
+    }
+
+    /// The file of one that is proposed and not in force.
+    #[must_use]
+    pub fn next(&self) -> Option<PathBuf> {
+        self.with_suffix("next")
+    }
+
+    fn with_suffix(&self, suffix: &str) -> Option<PathBuf> {
+        let mut path = self.stem.clone()?.into_os_string();
+        path.push(".");
+        path.push(suffix);
+        Some(path.into())
+    }
+
+    /// The version at the end of a file's name, in hexadecimal; `None` where there is none.
+    /// Source: `QuorumPeerConfig.java` getVersionFromFilename.
+    #[must_use]
+    pub fn version_of(path: &Path) -> Option<i64> {
+        let (_, version) = path.file_name()?.to_str()?.rsplit_once('.')?;
+        i64::from_str_radix(version, 16).ok()
+    }
 }
 
 impl ServerConfig {

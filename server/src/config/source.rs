@@ -1,7 +1,7 @@
 //! All settings of one start, with the place each comes from, and the typed questions asked of them.
 
 use super::error::ConfigError;
-use super::properties;
+use crate::properties;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;

@@ -9,7 +9,7 @@ use super::read_only::ReadOnly;
 use super::requests::{Sessions, wall_now};
 use super::snapshots::Snapshots;
 use super::{NodeError, NodeEvent};
-use crate::config::HostPort;
+use crate::ensemble::{Ensemble, HostPort};
 use crate::ids::{ServerId, Zxid};
 use crate::jute::Record;
 use crate::net::peer::{
@@ -17,7 +17,7 @@ use crate::net::peer::{
 };
 use crate::quorum_proto::{FromLeader, FromLearner};
 use crate::service::{Service, Serving};
-use crate::storage::{EpochFiles, StorageError};
+use crate::storage::{DynamicConfigFiles, EpochFiles, StorageError};
 use crate::tree::Database;
 use crate::txn::{Preparer, TxnEntry};
 use crate::zab::{Entry, Input, LeaderMessage, NowMs, Output, Standing, Zab};
@@ -43,6 +43,12 @@ pub(super) struct Peers {
     pub(super) learners: LearnerNet,
     /// Where each member's leader port is.
     pub(super) quorum_addresses: BTreeMap<ServerId, HostPort>,
+    /// The ensemble in force.
+    pub(super) active: Ensemble,
+    /// A newer one that is proposed.
+    pub(super) seen: Option<Ensemble>,
+    pub(super) files: DynamicConfigFiles,
+    pub(super) standalone_enabled: bool,
     pub(super) link_settings: LinkSettings,
     pub(super) sink: PeerSink,
     pub(super) runtime: tokio::runtime::Handle,
@@ -141,15 +147,22 @@ impl Engine {
         }
     }
 
-    /// Lets what is under way finish, within a bound, so that clients hear of it.
+    /// Lets what is under way finish, within a bound, so that clients hear of it; a leader hands
+    /// over, so that the others need not find out by its silence.
     fn shut_down(&mut self, events: &mpsc::Receiver<NodeEvent>) -> Result<(), NodeError> {
         const PATIENCE: Duration = Duration::from_secs(2);
+        self.step(Input::HandOver)?;
         self.flush()?;
         let deadline = Instant::now() + PATIENCE;
-        while !self.is_idle() {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let Ok(event) = events.recv_timeout(left) else {
-                break;
+        while !self.is_idle() && Instant::now() < deadline {
+            let until = deadline.min(self.next_deadline());
+            let event = match events.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(event) => event,
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    self.step(Input::Tick)?;
+                    continue;
+                }
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
             };
             // No new work: only what completes the old.
             if matches!(event, NodeEvent::Persisted { .. } | NodeEvent::Peer(_)) {
@@ -163,7 +176,10 @@ impl Engine {
 
     fn is_idle(&self) -> bool {
         match &self.order {
-            Order::Ensemble(zab) => !self.serving || zab.history().pending().is_empty(),
+            Order::Ensemble(zab) => {
+                let hands_over = matches!(zab.standing(), Standing::Leading { serving: false });
+                !self.serving || (zab.history().pending().is_empty() && !hands_over)
+            }
             Order::Alone(alone) => alone.is_idle(),
         }
     }
@@ -211,6 +227,7 @@ impl Engine {
                 Ok(())
             }
             NodeEvent::Restore(restore) => self.restore(restore),
+            NodeEvent::HandOver => self.step(Input::HandOver),
             // Taken by the loop.
             NodeEvent::Shutdown => Ok(()),
         }
@@ -360,6 +377,8 @@ impl Engine {
             }
             Output::Truncate { to, reload } => self.truncate(to, reload)?,
             Output::InstallSnapshot { zxid } => self.install_snapshot(zxid)?,
+            Output::ConfigSeen(config) => self.config_seen(config.as_deref()),
+            Output::ConfigActivated(config) => self.config_activated(&config),
             Output::Serve => self.serve()?,
         }
         Ok(())
@@ -426,8 +445,10 @@ impl Engine {
             Order::Alone(_) => Serving::Standalone,
             Order::Ensemble(zab) => match zab.standing() {
                 Standing::Leading { .. } => Serving::Leader,
-                _ if zab.settings().membership.is_voter(self.me) => Serving::Follower,
-                _ => Serving::Observer,
+                _ => match zab.role() {
+                    crate::zab::Role::Participant => Serving::Follower,
+                    crate::zab::Role::Observer => Serving::Observer,
+                },
             },
         };
         self.preparer.reset();

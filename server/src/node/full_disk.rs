@@ -156,7 +156,7 @@ impl Engine {
         let order = match &self.order {
             Order::Alone(_) => Order::Alone(Alone::new(last_logged)),
             Order::Ensemble(zab) => {
-                let settings = zab.settings().clone();
+                let settings = zab.settings();
                 let now = self.now();
                 let Some(peers) = &mut self.peers else {
                     return Err(NodeError::EngineGone);

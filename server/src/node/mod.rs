@@ -18,6 +18,7 @@ mod error;
 mod full_disk;
 mod keeper;
 mod log_thread;
+mod membership;
 mod read_only;
 mod requests;
 mod settings;
@@ -56,6 +57,8 @@ pub(crate) enum NodeEvent {
     SnapshotDone(Result<Zxid, StorageError>),
     /// A person sent a tree to go on with.
     Restore(keeper::Restore),
+    /// Lead no longer, if somebody else can.
+    HandOver,
     /// Close in order.
     Shutdown,
 }
@@ -75,5 +78,9 @@ impl Consensus for Submitter {
             session,
             timeout_ms,
         });
+    }
+
+    fn hand_over(&self) {
+        let _ended = self.0.send(NodeEvent::HandOver);
     }
 }

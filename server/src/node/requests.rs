@@ -240,6 +240,11 @@ impl Engine {
                 }
             },
         };
+        if request.op == OpCode::RECONFIG
+            && let Some(view) = self.ensemble_view()
+        {
+            self.preparer.set_ensemble(view);
+        }
         let check = self.check_session(request, owner);
         let entry = self.preparer.prepare(
             &self.service.database.read(),

@@ -1,33 +1,22 @@
 //! From zoo.cfg's values to those of each room.
 
+use super::membership;
 use crate::admin::AdminSettings;
-use crate::config::{Ensemble, ServerConfig};
+use crate::config::ServerConfig;
 use crate::ids::{ServerId, Zxid};
 use crate::service::Settings as ServiceSettings;
 use crate::txn::PrepareSettings;
-use crate::zab::{Membership, Settings as ZabSettings};
+use crate::zab::Settings as ZabSettings;
 use std::time::Duration;
 
 /// What the consensus is told.
 pub(super) fn for_zab(config: &ServerConfig, me: ServerId) -> ZabSettings {
-    let ensemble: &Ensemble = &config.ensemble;
-    let membership = Membership::new(
-        ensemble.voters().map(|member| member.id),
-        ensemble.observers().map(|member| member.id),
-    );
-    let groups = ensemble
-        .groups
-        .values()
-        .map(|ids| {
-            ids.iter()
-                .map(|id| (*id, ensemble.weights.get(id).copied().unwrap_or(1)))
-                .collect()
-        })
-        .collect();
     ZabSettings {
         me,
-        membership: membership.with_groups(groups),
-        config_text: ensemble.to_string(),
+        config: membership::for_zab(&config.ensemble),
+        config_seen: config.ensemble_next.as_ref().map(membership::for_zab),
+        reconfig_enabled: config.reconfig_enabled,
+        codec: membership::CODEC,
         tick_ms: u64::try_from(config.tick_time_ms).unwrap_or(1).max(1),
         init_limit: u64::try_from(config.quorum.init_limit_ticks).unwrap_or(1),
         sync_limit: u64::try_from(config.quorum.sync_limit_ticks).unwrap_or(1),
@@ -43,6 +32,7 @@ pub(super) fn for_preparer(config: &ServerConfig) -> PrepareSettings {
         enforce_quota: config.client.enforce_quota,
         extended_types: config.container.extended_types_enabled,
         digest: config.storage.digest_enabled,
+        reconfig_enabled: config.reconfig_enabled,
         ..PrepareSettings::default()
     }
 }

@@ -19,7 +19,7 @@ use crate::ids::ServerId;
 use crate::net::client::Listener;
 use crate::net::peer::{Bind, ElectionNet, LearnerNet, LinkSettings, PeerSink, listen};
 use crate::service::Service;
-use crate::storage::{EpochFiles, Recovered, SnapshotDir, read_cluster_id};
+use crate::storage::{DynamicConfigFiles, EpochFiles, Recovered, SnapshotDir, read_cluster_id};
 use crate::txn::Preparer;
 use crate::zab::{NowMs, Zab};
 use std::collections::{BTreeMap, VecDeque};
@@ -292,9 +292,8 @@ async fn connect_peers(
     events: &mpsc::Sender<NodeEvent>,
 ) -> Result<Peers, NodeError> {
     let own = config
-        .ensemble
-        .members
-        .get(&me)
+        .own
+        .as_ref()
         .ok_or_else(|| NodeError::Unsupported(format!("server.{me} is not in the configuration")))?
         .address()
         .clone();
@@ -353,6 +352,10 @@ async fn connect_peers(
             .iter()
             .map(|(id, member)| (*id, member.address().quorum()))
             .collect::<BTreeMap<_, _>>(),
+        active: config.ensemble.clone(),
+        seen: config.ensemble_next.clone(),
+        files: DynamicConfigFiles::new(config.dynamic.clone(), config.file.clone()),
+        standalone_enabled: config.standalone_enabled,
         link_settings: LinkSettings {
             dial_timeout,
             patience,

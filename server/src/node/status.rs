@@ -18,16 +18,16 @@ impl Engine {
             status.state = MemberState::Standalone;
             return;
         };
-        let membership = &zab.settings().membership;
-        status.role = if membership.is_voter(self.me) {
-            Role::Participant
-        } else {
-            Role::Observer
+        let membership = &zab.config().membership;
+        let learns_as = zab.role();
+        status.role = match learns_as {
+            zab::Role::Participant => Role::Participant,
+            zab::Role::Observer => Role::Observer,
         };
         (status.state, status.leader_id) = match zab.standing() {
             Standing::Looking => (MemberState::Looking, None),
             Standing::Leading { .. } => (MemberState::Leading, Some(self.me)),
-            Standing::Learning { leader, .. } if membership.is_voter(self.me) => {
+            Standing::Learning { leader, .. } if learns_as == zab::Role::Participant => {
                 (MemberState::Following, Some(leader))
             }
             Standing::Learning { leader, .. } => (MemberState::Observing, Some(leader)),
@@ -35,6 +35,7 @@ impl Engine {
         status.accepted_epoch = zab.accepted_epoch();
         status.current_epoch = zab.current_epoch();
         status.voters = membership.voters().iter().copied().collect();
+        status.successor = zab.successor();
         status.learners = zab
             .learners()
             .into_iter()

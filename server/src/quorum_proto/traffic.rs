@@ -274,6 +274,18 @@ impl FromLeader {
                 zxid,
                 payload: data,
             },
+            PacketType::COMMIT_AND_ACTIVATE => LeaderMessage::CommitAndActivate {
+                zxid,
+                leader: ServerId(input.long()?),
+            },
+            PacketType::INFORM_AND_ACTIVATE => {
+                let leader = ServerId(input.long()?);
+                LeaderMessage::InformAndActivate {
+                    zxid,
+                    payload: data.slice(data.len() - input.rest().len()..),
+                    leader,
+                }
+            }
             PacketType::NEW_LEADER => LeaderMessage::NewLeader {
                 zxid,
                 config_text: String::from_utf8_lossy(&data).into_owned(),
@@ -311,6 +323,20 @@ fn encode_zab(message: LeaderMessage) -> QuorumPacket {
             data: Some(payload),
             ..packet(PacketType::INFORM, zxid.0, None)
         },
+        LeaderMessage::CommitAndActivate { zxid, leader } => packet(
+            PacketType::COMMIT_AND_ACTIVATE,
+            zxid.0,
+            Some(leader.0.to_be_bytes().to_vec()),
+        ),
+        LeaderMessage::InformAndActivate {
+            zxid,
+            payload,
+            leader,
+        } => {
+            let mut data = leader.0.to_be_bytes().to_vec();
+            data.extend_from_slice(&payload);
+            packet(PacketType::INFORM_AND_ACTIVATE, zxid.0, Some(data))
+        }
         LeaderMessage::NewLeader { zxid, config_text } => packet(
             PacketType::NEW_LEADER,
             zxid.0,
@@ -380,7 +406,19 @@ mod tests {
                 payload: payload.clone(),
             }),
             FromLeader::Zab(LeaderMessage::Commit { zxid }),
-            FromLeader::Zab(LeaderMessage::Inform { zxid, payload }),
+            FromLeader::Zab(LeaderMessage::Inform {
+                zxid,
+                payload: payload.clone(),
+            }),
+            FromLeader::Zab(LeaderMessage::CommitAndActivate {
+                zxid,
+                leader: ServerId(3),
+            }),
+            FromLeader::Zab(LeaderMessage::InformAndActivate {
+                zxid,
+                payload,
+                leader: ServerId(3),
+            }),
             FromLeader::Zab(LeaderMessage::NewLeader {
                 zxid,
                 config_text: "version=0".into(),

@@ -59,6 +59,10 @@ pub trait Consensus: Send + Sync {
     /// Asks the leader whether a session still lives, and has it live here from now on. The answer
     /// is [`Service::revalidated`].
     fn revalidate(&self, conn: ConnId, session: SessionId, timeout_ms: i32);
+
+    /// Has a leader lead no longer, if another member can. Whether it could is
+    /// [`NodeStatus::successor`] before, and what came of it [`NodeStatus::state`] after.
+    fn hand_over(&self);
 }
 
 /// All that clients are served from.

@@ -120,6 +120,8 @@ pub struct NodeStatus {
     pub cluster_id: Option<String>,
     /// Members that vote.
     pub voters: Vec<ServerId>,
+    /// On the leader: who could take over at once.
+    pub successor: Option<ServerId>,
     /// On the leader: who follows.
     pub learners: Vec<LearnerStatus>,
     /// Why it takes no part for now, as a full disk: a sentence for people.
@@ -147,6 +149,7 @@ impl Default for NodeStatus {
             config_text: String::new(),
             cluster_id: None,
             voters: Vec::new(),
+            successor: None,
             learners: Vec::new(),
             fault: None,
             heartbeat: Instant::now(),

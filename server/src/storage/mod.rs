@@ -5,6 +5,7 @@
 //! durable: files are made as a temporary one, fsync, rename, fsync of the directory.
 
 mod directories;
+mod dynamic_config;
 mod epochs;
 mod error;
 mod files;
@@ -17,6 +18,7 @@ pub mod snapshot;
 mod snapshot_dir;
 
 pub use directories::Directories;
+pub use dynamic_config::DynamicConfigFiles;
 pub use epochs::EpochFiles;
 pub use error::StorageError;
 pub use files::VERSION_DIR;

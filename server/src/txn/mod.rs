@@ -4,6 +4,6 @@ pub mod prepare;
 pub mod records;
 mod request;
 
-pub use prepare::{PrepareSettings, Preparer};
+pub use prepare::{EnsembleView, PrepareSettings, Preparer};
 pub use records::{Txn, TxnDigest, TxnEntry, TxnHeader};
 pub use request::{Request, SessionCheck};

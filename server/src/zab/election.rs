@@ -90,6 +90,17 @@ pub(super) struct Election {
     early: BTreeMap<ServerId, (NowMs, Notification)>,
 }
 
+/// How a round begins.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Begin {
+    /// Nothing is known but our own log.
+    Anew,
+    /// This leader has been lost.
+    Without(ServerId),
+    /// We have led, and help this member, whose log ends there, to lead next.
+    For(ServerId, Zxid),
+}
+
 impl Election {
     pub(super) fn new() -> Self {
         Election {
@@ -112,21 +123,22 @@ impl Election {
         }
     }
 
-    /// Begins a new round with our own log as the vote, having lost the leader `departed`.
-    pub(super) fn start(
-        &mut self,
-        core: &Core,
-        now: NowMs,
-        departed: Option<ServerId>,
-        out: &mut Vec<Output>,
-    ) {
-        self.departed = departed;
+    /// Begins a new round, with our own log as the vote but where we have handed over.
+    pub(super) fn start(&mut self, core: &Core, now: NowMs, begin: Begin, out: &mut Vec<Output>) {
+        self.departed = match begin {
+            Begin::Without(departed) => Some(departed),
+            Begin::Anew | Begin::For(..) => None,
+        };
         self.moved_on.clear();
         self.round = self.round.saturating_add(1);
         self.winner = None;
         self.settled.clear();
         self.resend_ms = RESEND_MIN_MS;
-        self.begin_round(core, now, initial_vote(core, self.round), out);
+        let mut vote = initial_vote(core, self.round);
+        if let Begin::For(successor, zxid) = begin {
+            (vote.leader, vote.zxid) = (successor, zxid);
+        }
+        self.begin_round(core, now, vote, out);
         for (from, (at, notification)) in std::mem::take(&mut self.early) {
             // Who still looks has repeated an older one.
             if now <= at.plus(RESEND_MIN_MS) && notification.vote.round >= self.round {
@@ -152,10 +164,10 @@ impl Election {
 
     fn notify_all(&mut self, core: &Core, now: NowMs, out: &mut Vec<Output>) {
         self.resend_at = now.plus(self.resend_ms);
-        for to in core.settings.membership.voters() {
-            if *to != core.settings.me {
+        for to in core.configs.voters() {
+            if to != core.settings.me {
                 out.push(Output::Notify {
-                    to: *to,
+                    to,
                     notification: self.current(core, PeerState::Looking),
                 });
             }
@@ -166,8 +178,21 @@ impl Election {
         Notification {
             state,
             vote: self.proposal,
-            config_text: core.settings.config_text.clone(),
+            config_text: core.configs.active().text.clone(),
         }
+    }
+
+    /// A reconfiguration has named the leader; who asks is told. Source: `QuorumPeer.java` updateVote.
+    pub(super) fn appoint(&mut self, core: &Core, leader: ServerId) {
+        self.moved_on.clear();
+        self.departed = None;
+        self.proposal = Vote {
+            leader,
+            zxid: core.history.end(),
+            peer_epoch: core.current_epoch,
+            round: self.round,
+        };
+        self.winner = Some(leader);
     }
 
     /// A notification while we look.
@@ -179,11 +204,11 @@ impl Election {
         notification: Notification,
         out: &mut Vec<Output>,
     ) {
-        let membership = &core.settings.membership;
+        let configs = &core.configs;
         if self.departed == Some(from) {
             self.departed = None;
         }
-        if !membership.is_voter(from) {
+        if !configs.is_voter(from) {
             // An observer asks; it has no vote, but wants to know ours.
             out.push(Output::Notify {
                 to: from,
@@ -203,7 +228,7 @@ impl Election {
                 }
                 // A disk that was never initialised neither votes nor is voted for.
                 if lags
-                    || !membership.may_lead(vote.leader)
+                    || !configs.may_lead(vote.leader)
                     || vote.zxid == UNINITIALIZED
                     || is_uninitialized_voter(core)
                 {
@@ -221,7 +246,7 @@ impl Election {
                 self.count(core, now);
             }
             PeerState::Following | PeerState::Leading => {
-                if !membership.is_voter(vote.leader) {
+                if !configs.is_voter(vote.leader) {
                     return;
                 }
                 let state = notification.state;
@@ -270,7 +295,7 @@ impl Election {
                 .get(&vote.leader)
                 .is_some_and(|(_, state)| *state == PeerState::Leading)
         };
-        leads && core.settings.membership.is_quorum(followers)
+        leads && core.configs.is_quorum(followers)
     }
 
     fn join(&mut self, vote: Vote) {
@@ -280,22 +305,22 @@ impl Election {
 
     /// Counts the votes for our proposal.
     fn count(&mut self, core: &Core, now: NowMs) {
-        let membership = &core.settings.membership;
+        let configs = &core.configs;
         let supporters = self
             .received
             .iter()
             .filter(|(_, (vote, _))| *vote == self.proposal)
             .map(|(id, _)| *id)
-            .filter(|id| membership.is_voter(*id))
+            .filter(|id| configs.is_voter(*id))
             .collect::<Vec<_>>();
         if self.proposal.leader == NOBODY || self.proposal.zxid == UNINITIALIZED {
             return;
         }
         let departed = self
             .departed
-            .filter(|id| membership.is_voter(*id) && !supporters.contains(id));
-        let quorum = membership.is_quorum(supporters.iter().copied());
-        if quorum && supporters.len() + departed.iter().len() == membership.voters().len() {
+            .filter(|id| configs.is_voter(*id) && !supporters.contains(id));
+        let quorum = configs.is_quorum(supporters.iter().copied());
+        if quorum && supporters.len() + departed.iter().len() == configs.voters().len() {
             // Nobody is left who could know a better one; who has just lost its quorum is not
             // waited for.
             self.finalize_at = Some(now);
@@ -333,8 +358,8 @@ impl Election {
         from: ServerId,
         notification: &Notification,
     ) -> bool {
-        let membership = &core.settings.membership;
-        if !membership.is_voter(from) {
+        let configs = &core.configs;
+        if !configs.is_voter(from) {
             return false;
         }
         if self.looks_later(notification) {
@@ -342,7 +367,8 @@ impl Election {
         } else {
             self.moved_on.remove(&from);
         }
-        !membership.is_quorum(membership.voters().difference(&self.moved_on).copied())
+        let voters = configs.voters();
+        !configs.is_quorum(voters.difference(&self.moved_on).copied())
     }
 
     /// Whether the sender looks for a leader in a later round than ours.
@@ -366,13 +392,12 @@ impl Election {
         notification: &Notification,
         out: &mut Vec<Output>,
     ) {
-        if notification.state == PeerState::Looking && core.settings.membership.is_voter(from) {
+        if notification.state == PeerState::Looking && core.configs.is_voter(from) {
             self.early.insert(from, (now, notification.clone()));
         } else {
             self.early.remove(&from);
         }
-        let asks =
-            notification.state == PeerState::Looking || !core.settings.membership.is_voter(from);
+        let asks = notification.state == PeerState::Looking || !core.configs.is_voter(from);
         if asks {
             out.push(Output::Notify {
                 to: from,
@@ -389,12 +414,19 @@ impl Election {
     }
 }
 
+/// By the configuration in force alone: who is about to be added has no vote yet. Source:
+/// `FastLeaderElection.java` getInitId.
+fn votes(core: &Core) -> bool {
+    let membership = &core.configs.active().membership;
+    membership.is_voter(core.settings.me)
+}
+
 fn is_uninitialized_voter(core: &Core) -> bool {
-    core.settings.membership.is_voter(core.settings.me) && core.history.last_logged().is_none()
+    votes(core) && core.history.last_logged().is_none()
 }
 
 fn initial_vote(core: &Core, round: i64) -> Vote {
-    if core.settings.membership.is_voter(core.settings.me) {
+    if votes(core) {
         Vote {
             leader: core.settings.me,
             zxid: core.history.last_logged().unwrap_or(UNINITIALIZED),

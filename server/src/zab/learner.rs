@@ -1,12 +1,16 @@
 //! Learning: agree to the leader's epoch, take over its history, then follow.
 //! Source: `Learner.java` registerWithLeader and syncWithLeader, `Follower.java`, `Observer.java`.
 
+use super::config::Config;
 use super::history::Entry;
 use super::membership::Role;
 use super::message::{LeaderMessage, LearnerMessage};
 use super::{Core, Next, NowMs, Output};
 use crate::ids::{Epoch, ServerId, Zxid};
 use std::collections::VecDeque;
+use std::sync::Arc;
+
+const ROLE_CHANGED: &str = "the reconfiguration gives us another role";
 
 /// How far the handshake has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,23 +42,21 @@ pub(super) struct Learner {
     /// The position of the tree that this leader sent, until its proposals have come past it. A Java
     /// leader takes the tree after it has queued proposals, so that the first ones may be in it.
     snapshot_end: Option<Zxid>,
+    /// The configuration that came with NEWLEADER, in force with UPTODATE.
+    established: Option<Arc<Config>>,
     last_heard: NowMs,
 }
 
 impl Learner {
     pub(super) fn new(core: &Core, leader: ServerId, now: NowMs) -> Self {
-        let role = if core.settings.membership.is_voter(core.settings.me) {
-            Role::Participant
-        } else {
-            Role::Observer
-        };
         Learner {
             leader,
-            role,
+            role: core.configs.role(core.settings.me),
             stage: Stage::Connecting,
             epoch: core.accepted_epoch,
             unacked: VecDeque::new(),
             snapshot_end: None,
+            established: None,
             last_heard: now,
         }
     }
@@ -108,7 +110,7 @@ impl Learner {
             id: core.settings.me,
             role: self.role,
             accepted_epoch: core.accepted_epoch,
-            config_version: 0,
+            config_version: core.configs.active().version.0,
         }));
         Next::Stay
     }
@@ -138,6 +140,7 @@ impl Learner {
             }
             (Stage::AwaitingSync, LeaderMessage::Trunc { zxid }) => {
                 let reload = core.history.truncate(zxid);
+                core.forget_seen_behind(zxid, out);
                 out.push(Output::Truncate { to: zxid, reload });
                 deliver_pending(core, out);
                 self.stage = Stage::Syncing;
@@ -209,7 +212,18 @@ impl Learner {
                 next
             }
             LeaderMessage::Commit { zxid } => self.commit(core, zxid, out),
-            LeaderMessage::NewLeader { zxid, .. } if self.stage == Stage::Syncing => {
+            LeaderMessage::CommitAndActivate { zxid, leader } => {
+                self.commit_and_activate(core, zxid, leader, out)
+            }
+            LeaderMessage::InformAndActivate {
+                zxid,
+                payload,
+                leader,
+            } => match self.append(core, Entry { zxid, payload }, out) {
+                Next::Stay => self.commit_and_activate(core, zxid, leader, out),
+                next => next,
+            },
+            LeaderMessage::NewLeader { zxid, config_text } if self.stage == Stage::Syncing => {
                 if zxid.epoch() != self.epoch {
                     return Next::Look(format!(
                         "leader {} proposed epoch {} and leads {}",
@@ -218,11 +232,18 @@ impl Learner {
                         zxid.epoch()
                     ));
                 }
+                self.take_config(core, &config_text, out);
                 self.stage = Stage::Persisting;
                 self.persisted(core, out);
                 Next::Stay
             }
             LeaderMessage::UpToDate if self.stage == Stage::AwaitingUpToDate => {
+                if let Some(config) = self.established.take()
+                    && config.version > core.configs.active().version
+                    && core.activate(config, out).role_changed
+                {
+                    return Next::Follow(self.leader, ROLE_CHANGED);
+                }
                 self.stage = Stage::Serving;
                 out.push(Output::ToLeader(LearnerMessage::Ack {
                     zxid: self.epoch.start(),
@@ -242,6 +263,19 @@ impl Learner {
         }
     }
 
+    /// The newest configuration that the leader knows. What we saw proposed and it did not is of an
+    /// earlier leader, and lost.
+    fn take_config(&mut self, core: &mut Core, text: &str, out: &mut Vec<Output>) {
+        let Some(config) = core.newer_config_of(text) else {
+            core.forget_seen(out);
+            return;
+        };
+        if core.configs.seen().is_none_or(|seen| **seen != config) {
+            core.see(config, out);
+        }
+        self.established = core.configs.seen().cloned();
+    }
+
     /// Appends a proposal that goes on where the log ends, or begins a later epoch with its first
     /// one. A hole would be committed data lost (ZOOKEEPER-4925).
     fn append(&mut self, core: &mut Core, entry: Entry, out: &mut Vec<Output>) -> Next {
@@ -256,6 +290,9 @@ impl Learner {
                 "leader {} sent proposal {}, but our log ends at {end}",
                 self.leader, entry.zxid
             ));
+        }
+        if let Some(config) = core.config_of_proposal(&entry.payload) {
+            core.see(config, out);
         }
         self.unacked.push_back(entry.zxid);
         core.history.append(entry.clone());
@@ -282,6 +319,33 @@ impl Learner {
                 "leader {} committed {zxid}, but our next proposal is {head:?}",
                 self.leader
             )),
+        }
+    }
+
+    /// Commits a reconfiguration and lives by it: with another leader where it says so.
+    /// Source: `Follower.java` processPacket, COMMITANDACTIVATE.
+    fn commit_and_activate(
+        &mut self,
+        core: &mut Core,
+        zxid: Zxid,
+        leader: ServerId,
+        out: &mut Vec<Output>,
+    ) -> Next {
+        let head = core.history.pending().front();
+        let config = head
+            .filter(|head| head.zxid == zxid)
+            .and_then(|head| core.config_of_proposal(&head.payload));
+        let next = self.commit(core, zxid, out);
+        let (Next::Stay, Some(config)) = (&next, config) else {
+            return next;
+        };
+        let activated = core.activate(Arc::new(config), out);
+        if leader != self.leader {
+            Next::Follow(leader, "the reconfiguration names another leader")
+        } else if activated.role_changed {
+            Next::Follow(leader, ROLE_CHANGED)
+        } else {
+            Next::Stay
         }
     }
 

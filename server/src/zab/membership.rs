@@ -1,7 +1,6 @@
 //! Who votes, who observes, and what a quorum is. Sources: `QuorumMaj.java`,
 //! `QuorumHierarchical.java`.
 
-use super::PeerState;
 use crate::ids::ServerId;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -66,6 +65,12 @@ impl Membership {
         self.voters.contains(&id)
     }
 
+    /// Whether `id` observes.
+    #[must_use]
+    pub fn is_observer(&self, id: ServerId) -> bool {
+        self.observers.contains(&id)
+    }
+
     /// Whether `id` may be elected: it votes, and its vote has weight.
     #[must_use]
     pub fn may_lead(&self, id: ServerId) -> bool {
@@ -80,7 +85,7 @@ impl Membership {
     /// Whether `id` votes or observes.
     #[must_use]
     pub fn is_member(&self, id: ServerId) -> bool {
-        self.is_voter(id) || self.observers.contains(&id)
+        self.is_voter(id) || self.is_observer(id)
     }
 
     /// Whether these members, of whom only voters count, are a quorum.
@@ -106,16 +111,6 @@ impl Membership {
             })
             .count();
         won > self.groups.len() / 2
-    }
-
-    /// The state in which `id` learns.
-    #[must_use]
-    pub fn learning_state(&self, id: ServerId) -> PeerState {
-        if self.is_voter(id) {
-            PeerState::Following
-        } else {
-            PeerState::Observing
-        }
     }
 }
 

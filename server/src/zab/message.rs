@@ -70,12 +70,29 @@ pub enum LeaderMessage {
         /// Which.
         zxid: Zxid,
     },
+    /// COMMITANDACTIVATE: this reconfiguration is on the disks of a quorum of both the old and the
+    /// new configuration; put it in force.
+    CommitAndActivate {
+        /// Which.
+        zxid: Zxid,
+        /// Who leads from now on.
+        leader: ServerId,
+    },
     /// INFORM: proposal and commit in one, for observers.
     Inform {
         /// Its position.
         zxid: Zxid,
         /// Its bytes.
         payload: Bytes,
+    },
+    /// INFORMANDACTIVATE: proposal and commit of a reconfiguration, for observers.
+    InformAndActivate {
+        /// Its position.
+        zxid: Zxid,
+        /// Its bytes.
+        payload: Bytes,
+        /// Who leads from now on.
+        leader: ServerId,
     },
     /// NEWLEADER: you have what I have; make it durable and say so.
     NewLeader {

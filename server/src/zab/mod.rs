@@ -20,8 +20,10 @@
 //! - A follower acknowledges a proposal, or NEWLEADER, only once all of its log up to there is
 //!   durable (ZOOKEEPER-3911, 4643, 4646, 4785).
 
+mod config;
 mod election;
 mod history;
+mod io;
 mod leader;
 mod learner;
 mod membership;
@@ -30,16 +32,20 @@ mod sync;
 #[cfg(test)]
 mod tests;
 
+pub use config::{Codec, Config};
 pub use election::{Notification, PeerState, Vote};
 pub use history::{Entry, History};
+pub use io::{Input, Output};
 pub use leader::LearnerView;
 pub use membership::{Membership, Role};
 pub use message::{LeaderMessage, LearnerMessage};
 
 use crate::ids::{Epoch, ServerId, Zxid};
-use election::Election;
+use config::Configs;
+use election::{Begin, Election};
 use leader::Leader;
 use learner::Learner;
+use std::sync::Arc;
 
 /// Milliseconds on a clock that only goes forward.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,11 +68,15 @@ pub struct LearnerConn(pub u64);
 pub struct Settings {
     /// This member.
     pub me: ServerId,
-    /// Who votes and who observes.
-    pub membership: Membership,
-    /// The configuration as text, as it travels in notifications and NEWLEADER.
-    /// Source: `QuorumMaj.java` toString.
-    pub config_text: String,
+    /// The configuration that was in force last, as far as its disk knows.
+    pub config: Config,
+    /// A newer one that was proposed and not seen in force.
+    pub config_seen: Option<Config>,
+    /// Whether configurations change: `reconfigEnabled`. Where they don't, none is taken over from
+    /// anybody, as in Java.
+    pub reconfig_enabled: bool,
+    /// How configurations are read.
+    pub codec: Codec,
     /// The unit of the limits below, in milliseconds.
     pub tick_ms: u64,
     /// Ticks that connecting to a leader and synchronising may take.
@@ -104,142 +114,6 @@ pub struct Durable {
     pub recent: Vec<Entry>,
 }
 
-/// What happened.
-#[derive(Debug)]
-pub enum Input {
-    /// Time has passed; see [`Zab::next_deadline`].
-    Tick,
-    /// A peer's election notification.
-    Notification {
-        /// Who sent it.
-        from: ServerId,
-        /// What it says.
-        notification: Notification,
-    },
-    /// A learner's message to us. The first one of a connection introduces it.
-    FromLearner {
-        /// On which connection.
-        conn: LearnerConn,
-        /// What it says.
-        message: LearnerMessage,
-    },
-    /// A learner said something that does not concern consensus: it lives.
-    LearnerHeard {
-        /// On which connection.
-        conn: LearnerConn,
-    },
-    /// A learner's connection ended.
-    LearnerGone {
-        /// Which.
-        conn: LearnerConn,
-    },
-    /// The connection that [`Output::ConnectToLeader`] asked for stands.
-    LeaderConnected,
-    /// Our leader's message.
-    FromLeader {
-        /// What it says.
-        message: LeaderMessage,
-    },
-    /// Our leader said something that does not concern consensus: it lives.
-    LeaderHeard,
-    /// The connection to the leader ended, or could not be made.
-    LeaderGone,
-    /// The log is durable up to here.
-    Persisted {
-        /// The last durable transaction.
-        zxid: Zxid,
-    },
-    /// A transaction to broadcast, at [`Zab::next_zxid`]; only while leading and serving.
-    Propose {
-        /// Its position and bytes.
-        entry: Entry,
-    },
-    /// The disk can't be taken back to where [`Output::Truncate`] said: from here on we count as
-    /// empty, and ask the leader for its whole tree.
-    HistoryUnusable,
-    /// Give up what we are and look for a leader anew.
-    StepDown {
-        /// Why, for the log.
-        reason: &'static str,
-    },
-}
-
-/// What to do about it, to be carried out in order.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Output {
-    /// Send an election notification, in place of any older one that has not left yet.
-    Notify {
-        /// To whom.
-        to: ServerId,
-        /// What.
-        notification: Notification,
-    },
-    /// We look for a leader: stop serving, close every learner and leader connection.
-    Looking {
-        /// Why the last role ended.
-        reason: String,
-    },
-    /// We lead; let learners in.
-    Lead,
-    /// Close the connection to a leader that there is, dial this one and say
-    /// [`Input::LeaderConnected`] or [`Input::LeaderGone`]. Try again for a while before the latter:
-    /// a leader may learn of its election later than we do. Source: `Learner.java` connectToLeader.
-    ConnectToLeader {
-        /// Whom.
-        leader: ServerId,
-    },
-    /// Send to our leader.
-    ToLeader(LearnerMessage),
-    /// Send to a learner.
-    ToLearner {
-        /// Which.
-        conn: LearnerConn,
-        /// What.
-        message: LeaderMessage,
-    },
-    /// Send SNAP and the whole tree as it is now, delivered transactions and no others.
-    SnapshotToLearner {
-        /// To which.
-        conn: LearnerConn,
-        /// The position of the tree.
-        zxid: Zxid,
-    },
-    /// Close a learner's connection.
-    CloseLearner {
-        /// Which.
-        conn: LearnerConn,
-        /// Why.
-        reason: &'static str,
-    },
-    /// Make `acceptedEpoch` durable, before anything behind this.
-    WriteAcceptedEpoch(Epoch),
-    /// Make `currentEpoch` durable, before anything behind this.
-    WriteCurrentEpoch(Epoch),
-    /// Append to the log and, once durable, say [`Input::Persisted`].
-    Append(Entry),
-    /// Cut the log behind this position and make what is left of it durable, before anything behind
-    /// this. From here on, say no [`Input::Persisted`] about appends before this: the same positions
-    /// may be appended again, and would pass for durable.
-    Truncate {
-        /// The last position to keep.
-        to: Zxid,
-        /// Transactions behind it have been delivered: load the tree from disk anew.
-        reload: bool,
-    },
-    /// Take the tree that came with SNAP for our own and make it durable, before anything behind
-    /// this. It replaces the log; say no [`Input::Persisted`] about appends before this.
-    InstallSnapshot {
-        /// Its position.
-        zxid: Zxid,
-    },
-    /// Committed: apply to the tree.
-    Deliver(Entry),
-    /// Serve clients from now on.
-    Serve,
-    /// Answer the leader's ping with the sessions heard from.
-    AnswerPing,
-}
-
 /// Where a member stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -268,6 +142,7 @@ enum Phase {
 /// What every phase shares.
 struct Core {
     settings: Settings,
+    configs: Configs,
     history: History,
     accepted_epoch: Epoch,
     current_epoch: Epoch,
@@ -298,7 +173,12 @@ impl Core {
 /// How a phase goes on after a step.
 enum Next {
     Stay,
+    /// Look for a leader.
     Look(String),
+    /// A reconfiguration says who leads: no election.
+    Follow(ServerId, &'static str),
+    /// Look for a leader with a vote for this member, whose log ends there.
+    Resign(ServerId, Zxid),
 }
 
 /// One member's consensus.
@@ -313,12 +193,14 @@ impl Zab {
     pub fn new(settings: Settings, durable: Durable, now: NowMs, out: &mut Vec<Output>) -> Self {
         let history = History::new(durable.last_logged, durable.recent, settings.recent_max);
         let mut core = Core {
+            configs: Configs::new(settings.config.clone(), settings.config_seen.clone()),
             settings,
             history,
             accepted_epoch: durable.accepted_epoch,
             current_epoch: durable.current_epoch,
             wants_snapshot: false,
         };
+        core.see_logged(out);
         // It died between log and epoch file. Java refuses to start from such a disk.
         let epoch = core.history_epoch();
         if epoch > core.accepted_epoch {
@@ -332,7 +214,7 @@ impl Zab {
             core,
             phase: Phase::Looking,
         };
-        zab.election.start(&zab.core, now, None, out);
+        zab.election.start(&zab.core, now, Begin::Anew, out);
         zab.decide(now, out);
         zab
     }
@@ -400,6 +282,10 @@ impl Zab {
                 Phase::Leading(leader) => leader.propose(&mut self.core, now, entry, out),
                 Phase::Looking | Phase::Learning(_) => Next::Stay,
             },
+            Input::HandOver => match &mut self.phase {
+                Phase::Leading(leader) => leader.hand_over(&self.core, now),
+                Phase::Looking | Phase::Learning(_) => Next::Stay,
+            },
             Input::HistoryUnusable => {
                 self.core.history.forget();
                 match &mut self.phase {
@@ -417,9 +303,7 @@ impl Zab {
                 Phase::Learning(_) | Phase::Leading(_) => Next::Look(reason.into()),
             },
         };
-        if let Next::Look(reason) = next {
-            self.look(now, reason, out);
-        }
+        self.go_on(now, next, out);
         let serving = match &self.phase {
             Phase::Looking => false,
             Phase::Learning(learner) => learner.is_serving(),
@@ -502,10 +386,42 @@ impl Zab {
         self.core.current_epoch
     }
 
-    /// The settings it runs with.
+    /// What it would run with if it started anew, knowing the configurations that it knows now.
     #[must_use]
-    pub fn settings(&self) -> &Settings {
-        &self.core.settings
+    pub fn settings(&self) -> Settings {
+        Settings {
+            config: Config::clone(self.core.configs.active()),
+            config_seen: self.core.configs.seen().map(|seen| Config::clone(seen)),
+            ..self.core.settings.clone()
+        }
+    }
+
+    /// The configuration in force.
+    #[must_use]
+    pub fn config(&self) -> &Arc<Config> {
+        self.core.configs.active()
+    }
+
+    /// A newer configuration that is proposed and not known to be committed.
+    #[must_use]
+    pub fn config_seen(&self) -> Option<&Arc<Config>> {
+        self.core.configs.seen()
+    }
+
+    /// What this member learns as by the configuration in force.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.core.configs.role(self.core.settings.me)
+    }
+
+    /// Who would lead if this leader handed over now; `None` where nobody could, or where this
+    /// member does not lead.
+    #[must_use]
+    pub fn successor(&self) -> Option<ServerId> {
+        match &self.phase {
+            Phase::Leading(leader) => leader.successor(&self.core).map(|(id, _)| id),
+            Phase::Looking | Phase::Learning(_) => None,
+        }
     }
 
     /// What must hold after every step, as a sentence where it does not.
@@ -514,6 +430,15 @@ impl Zab {
     /// The sentence.
     pub fn invariants(&self) -> Result<(), String> {
         self.core.history.invariants()?;
+        if let Some(seen) = self.core.configs.seen()
+            && seen.version <= self.core.configs.active().version
+        {
+            return Err(format!(
+                "configuration {} is proposed, but {} is in force",
+                seen.version,
+                self.core.configs.active().version
+            ));
+        }
         if self.core.current_epoch > self.core.accepted_epoch {
             return Err(format!(
                 "current epoch {} is past the accepted epoch {}",
@@ -542,14 +467,23 @@ impl Zab {
         notification: Notification,
         out: &mut Vec<Output>,
     ) {
+        if matches!(self.phase, Phase::Looking)
+            && let Some(config) = self.core.newer_config_of(&notification.config_text)
+        {
+            // Source: `FastLeaderElection.java` WorkerReceiver.
+            let same_members = config.membership == self.core.configs.active().membership;
+            self.core.activate(Arc::new(config), out);
+            if !same_members {
+                self.election.start(&self.core, now, Begin::Anew, out);
+            }
+        }
         let state = match &self.phase {
             Phase::Looking => PeerState::Looking,
             Phase::Leading(_) => PeerState::Leading,
-            Phase::Learning(_) => self
-                .core
-                .settings
-                .membership
-                .learning_state(self.core.settings.me),
+            Phase::Learning(_) => match self.core.configs.role(self.core.settings.me) {
+                Role::Participant => PeerState::Following,
+                Role::Observer => PeerState::Observing,
+            },
         };
         // An election that others have left behind ends here instead of at initLimit.
         let in_vain = match &self.phase {
@@ -582,27 +516,52 @@ impl Zab {
         let Some(leader) = self.election.decided(now) else {
             return;
         };
+        self.enter(now, leader, out);
+    }
+
+    /// Leads or learns.
+    fn enter(&mut self, now: NowMs, leader: ServerId, out: &mut Vec<Output>) {
         if leader == self.core.settings.me {
             out.push(Output::Lead);
             let (leader, next) = Leader::new(&mut self.core, now, out);
             self.phase = Phase::Leading(leader);
-            if let Next::Look(reason) = next {
-                self.look(now, reason, out);
-            }
+            self.go_on(now, next, out);
         } else {
             out.push(Output::ConnectToLeader { leader });
             self.phase = Phase::Learning(Learner::new(&self.core, leader, now));
         }
     }
 
+    fn go_on(&mut self, now: NowMs, next: Next, out: &mut Vec<Output>) {
+        match next {
+            Next::Stay => {}
+            Next::Look(reason) => self.look(now, reason, out),
+            Next::Follow(leader, reason) => {
+                let reason = reason.to_owned();
+                out.push(Output::Looking { reason });
+                self.phase = Phase::Looking;
+                self.election.appoint(&self.core, leader);
+                self.enter(now, leader, out);
+            }
+            Next::Resign(successor, zxid) => {
+                let reason = format!("we hand over to member {successor}");
+                out.push(Output::Looking { reason });
+                self.phase = Phase::Looking;
+                let begin = Begin::For(successor, zxid);
+                self.election.start(&self.core, now, begin, out);
+                self.decide(now, out);
+            }
+        }
+    }
+
     fn look(&mut self, now: NowMs, reason: String, out: &mut Vec<Output>) {
         out.push(Output::Looking { reason });
-        let departed = match &self.phase {
-            Phase::Learning(learner) => Some(learner.leader()),
-            Phase::Looking | Phase::Leading(_) => None,
+        let begin = match &self.phase {
+            Phase::Learning(learner) => Begin::Without(learner.leader()),
+            Phase::Looking | Phase::Leading(_) => Begin::Anew,
         };
         self.phase = Phase::Looking;
-        self.election.start(&self.core, now, departed, out);
+        self.election.start(&self.core, now, begin, out);
         self.decide(now, out);
     }
 }

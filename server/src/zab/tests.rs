@@ -54,8 +54,10 @@ impl Member {
     fn start(durable: Durable) -> (Self, Vec<Output>) {
         let settings = Settings {
             me: ME,
-            membership: Membership::new([ME, LEADER, OTHER], []),
-            config_text: String::new(),
+            config: Config::fixed(Membership::new([ME, LEADER, OTHER], [])),
+            config_seen: None,
+            reconfig_enabled: false,
+            codec: Codec::NONE,
             tick_ms: 2000,
             init_limit: 10,
             sync_limit: 5,

@@ -4,6 +4,7 @@ mod backup;
 mod full_disk;
 mod harness;
 mod read_only;
+mod reconfig;
 
 use harness::{Ensemble, connect, create, wait_for};
 use std::collections::BTreeSet;

@@ -7,7 +7,7 @@ use super::member::Clock;
 use super::network::Packet;
 use super::world::{Event, World, place, server_id, trace};
 use crate::ids::Zxid;
-use crate::zab::{Entry, Input, LeaderMessage, Membership, Output, Settings, Zab};
+use crate::zab::{Codec, Config, Entry, Input, LeaderMessage, Membership, Output, Settings, Zab};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -70,8 +70,10 @@ impl World {
     pub(crate) fn settings(&self, who: usize) -> Settings {
         Settings {
             me: server_id(who),
-            membership: self.membership(),
-            config_text: String::new(),
+            config: Config::fixed(self.membership()),
+            config_seen: None,
+            reconfig_enabled: false,
+            codec: Codec::NONE,
             tick_ms: self.config.tick_ms,
             init_limit: self.config.init_limit,
             sync_limit: self.config.sync_limit,
@@ -361,6 +363,8 @@ impl World {
                 member.disk.install(zxid, tree);
             }
             Output::Deliver(entry) => self.deliver(who, entry)?,
+            // Nothing is reconfigured here.
+            Output::ConfigSeen(_) | Output::ConfigActivated(_) => {}
             Output::Serve => self.serve(who)?,
         }
         Ok(())

@@ -180,7 +180,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "a leader goes on with its epoch's counter used up",
         "1277",
         (
-            "if self.last_proposed.counter() >= self.counter_max {",
+            "if idle && self.last_proposed.counter() >= self.counter_max {",
             "if false {",
         ),
         "an_epoch_that_is_used_up_is_followed_by_the_next",

@@ -144,6 +144,20 @@ impl ElectionNet {
         }
     }
 
+    /// The ensemble has changed: these are its members. Who is one no longer is let go.
+    pub fn set_peers(&self, addresses: &BTreeMap<ServerId, HostPort>) {
+        for (id, address) in addresses {
+            if *id != self.shared.me {
+                self.peer(*id, Some(address.clone()));
+            }
+        }
+        for (id, peer) in self.shared.peers.lock().iter() {
+            if !addresses.contains_key(id) {
+                peer.state.lock().address = None;
+            }
+        }
+    }
+
     fn peer(&self, id: ServerId, address: Option<HostPort>) -> Arc<Peer> {
         let mut peers = self.shared.peers.lock();
         let peer = peers.entry(id).or_insert_with(|| {
@@ -253,8 +267,11 @@ impl ElectionNet {
         if !known && self.shared.peers.lock().len() >= STRANGERS_MAX {
             return Ok(());
         }
-        let announced = parse_address(&hello.addresses);
-        let peer = self.peer(hello.id, if known { None } else { announced });
+        let peer = self.peer(hello.id, None);
+        // Who is in no configuration is called back where it says that it is.
+        if let Some(announced) = parse_address(&hello.addresses) {
+            peer.state.lock().address.get_or_insert(announced);
+        }
         if hello.id < self.shared.me {
             // We keep connections, so we close this one and dial back. Its sender has lost any
             // older connection, whether we have noticed or not.

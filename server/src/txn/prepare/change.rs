@@ -3,7 +3,7 @@
 use super::{Desk, Prepared, bytes, marshalling};
 use crate::ids::SessionId;
 use crate::jute::{Reader, Record};
-use crate::proto::change::{PathVersion, ReconfigRequest, SetAclRequest, SetDataRequest};
+use crate::proto::change::{PathVersion, SetAclRequest, SetDataRequest};
 use crate::proto::{ErrorCode, Perms};
 use crate::tree::{CONFIG_NODE, EphemeralKind, acl, paths, quota};
 use crate::txn::Txn;
@@ -146,12 +146,5 @@ impl Desk<'_> {
         self.check_acl(&node, Perms::READ)?;
         let version = next_version(node.stat.version, version)?;
         Ok(Txn::Check { path, version })
-    }
-
-    /// Membership changes. The leader's configuration has to come in here; until then they are
-    /// refused as where `reconfigEnabled` is false.
-    pub(super) fn reconfig(&mut self) -> Prepared {
-        ReconfigRequest::from_slice(&self.request.body).map_err(marshalling)?;
-        Err(ErrorCode::RECONFIG_DISABLED)
     }
 }

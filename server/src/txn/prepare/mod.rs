@@ -8,9 +8,12 @@ mod change;
 mod changes;
 mod create;
 mod multi;
+mod reconfig;
 mod session;
 #[cfg(test)]
 mod tests;
+
+pub use reconfig::EnsembleView;
 
 use super::{Request, SessionCheck, Txn, TxnDigest, TxnEntry, TxnHeader};
 use crate::ids::{WallMs, Zxid};
@@ -30,6 +33,8 @@ pub struct PrepareSettings {
     pub enforce_quota: bool,
     /// TTL nodes may be created (`extendedTypesEnabled`, off by default).
     pub extended_types: bool,
+    /// The ensemble may be changed (`reconfigEnabled`, off by default).
+    pub reconfig_enabled: bool,
     /// Transactions carry the tree's digest (`digest.enabled`, on by default).
     pub digest: bool,
     /// Schemes that access lists may name.
@@ -42,6 +47,7 @@ impl Default for PrepareSettings {
             skip_acl: false,
             enforce_quota: false,
             extended_types: false,
+            reconfig_enabled: false,
             digest: true,
             schemes: Schemes::default(),
         }
@@ -52,6 +58,7 @@ impl Default for PrepareSettings {
 #[derive(Debug)]
 pub struct Preparer {
     settings: PrepareSettings,
+    ensemble: Option<EnsembleView>,
     changes: Changes,
 }
 
@@ -61,6 +68,7 @@ impl Preparer {
     pub fn new(settings: PrepareSettings) -> Self {
         Preparer {
             settings,
+            ensemble: None,
             changes: Changes::default(),
         }
     }
@@ -79,6 +87,7 @@ impl Preparer {
         self.changes.forget(db.last_processed());
         let mut desk = Desk {
             settings: &self.settings,
+            ensemble: self.ensemble.as_ref(),
             changes: &mut self.changes,
             db,
             request,
@@ -120,6 +129,11 @@ impl Preparer {
         }
     }
 
+    /// The ensemble as it is, to be told before a reconfig is prepared; a standalone server has none.
+    pub fn set_ensemble(&mut self, view: EnsembleView) {
+        self.ensemble = Some(view);
+    }
+
     /// Everything up to `zxid` has been applied to the database.
     pub fn applied(&mut self, zxid: Zxid) {
         self.changes.forget(zxid);
@@ -142,6 +156,7 @@ type Prepared = Result<Txn, ErrorCode>;
 /// Everything that preparing one request needs.
 struct Desk<'a> {
     settings: &'a PrepareSettings,
+    ensemble: Option<&'a EnsembleView>,
     changes: &'a mut Changes,
     db: &'a Database,
     request: &'a Request,

@@ -1,0 +1,376 @@
+//! Leading: agree on an epoch with a quorum, bring learners to where we stand, then broadcast.
+//! Source: `Leader.java` lead, `LearnerHandler.java` run.
+
+mod broadcast;
+mod hand_over;
+mod handshake;
+
+use super::membership::Role;
+use super::message::{LeaderMessage, LearnerMessage};
+use super::{Core, LearnerConn, Next, NowMs, Output};
+use crate::ids::{Epoch, ServerId, Zxid};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How far a learner's handshake has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// It has introduced itself; LEADERINFO goes out once there is an epoch.
+    Registered,
+    /// LEADERINFO has gone out.
+    AwaitingEpochAck,
+    /// It has answered; synchronisation starts once a quorum has.
+    EpochAcked { last_logged: Option<Zxid> },
+    /// It has been sent all that we have, committed up to `sent`, and every proposal since.
+    AwaitingNewLeaderAck { sent: Zxid },
+    /// It has made that durable.
+    Synced,
+}
+
+impl Stage {
+    /// Whether every proposal goes to it.
+    fn follows(self) -> bool {
+        matches!(self, Stage::AwaitingNewLeaderAck { .. } | Stage::Synced)
+    }
+}
+
+#[derive(Debug)]
+struct LearnerState {
+    id: ServerId,
+    role: Role,
+    stage: Stage,
+    /// The last proposal that it has made durable.
+    acked: Zxid,
+    /// Since when its oldest proposal waits for an acknowledgement, with that proposal.
+    unacked_since: Option<(Zxid, NowMs)>,
+    last_heard: NowMs,
+}
+
+/// What a leader knows of a learner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LearnerView {
+    /// The learner.
+    pub id: ServerId,
+    /// Its connection.
+    pub conn: LearnerConn,
+    /// What it introduced itself as.
+    pub role: Role,
+    /// Whether it has made our history durable and follows live.
+    pub synced: bool,
+    /// The last proposal that it has made durable.
+    pub acked: Zxid,
+}
+
+/// The leader's own progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    /// Collecting accepted epochs from a quorum.
+    Discovery,
+    /// Collecting ACKEPOCH from a quorum.
+    EpochProposed,
+    /// Bringing a quorum to our history.
+    Synchronization,
+    /// Serving.
+    Broadcast,
+}
+
+pub(super) struct Leader {
+    progress: Progress,
+    /// Ours once `progress` is past discovery; before, the lowest that nobody has agreed to.
+    epoch: Epoch,
+    /// Participants that told their accepted epoch, acknowledged ours, acknowledged NEWLEADER.
+    connecting: BTreeSet<ServerId>,
+    electing: BTreeSet<ServerId>,
+    following: BTreeSet<ServerId>,
+    learners: BTreeMap<LearnerConn, LearnerState>,
+    last_proposed: Zxid,
+    /// The last counter of an epoch.
+    counter_max: i64,
+    /// When the present progress must be over.
+    deadline: NowMs,
+    next_ping: NowMs,
+    next_check: NowMs,
+    /// Until when what is proposed may be committed before we hand over; nothing new is proposed.
+    retires_at: Option<NowMs>,
+}
+
+impl Leader {
+    pub(super) fn new(core: &mut Core, now: NowMs, out: &mut Vec<Output>) -> (Self, Next) {
+        let mut leader = Leader {
+            progress: Progress::Discovery,
+            epoch: core.accepted_epoch.next(),
+            connecting: BTreeSet::from([core.settings.me]),
+            electing: BTreeSet::new(),
+            following: BTreeSet::new(),
+            learners: BTreeMap::new(),
+            last_proposed: core.history.end(),
+            counter_max: core.settings.counter_max,
+            deadline: now.plus(core.settings.init_ms()),
+            next_ping: now,
+            next_check: now,
+            retires_at: None,
+        };
+        let next = leader.advance(core, now, out);
+        (leader, next)
+    }
+
+    /// Whether it takes proposals.
+    pub(super) fn is_serving(&self) -> bool {
+        self.is_broadcasting() && self.retires_at.is_none()
+    }
+
+    fn is_broadcasting(&self) -> bool {
+        self.progress == Progress::Broadcast
+    }
+
+    pub(super) fn next_zxid(&self) -> Option<Zxid> {
+        (self.is_serving() && self.last_proposed.counter() < self.counter_max)
+            .then(|| self.last_proposed.next())
+    }
+
+    /// Four thousand million proposals in a moment.
+    #[cfg(test)]
+    pub(super) fn pretend_proposed(&mut self, zxid: Zxid) {
+        self.last_proposed = zxid;
+    }
+
+    pub(super) fn next_deadline(&self) -> NowMs {
+        if self.is_broadcasting() {
+            let next = self.next_ping.min(self.next_check);
+            self.retires_at.map_or(next, |at| next.min(at))
+        } else {
+            self.deadline.min(self.next_ping)
+        }
+    }
+
+    pub(super) fn views(&self) -> Vec<LearnerView> {
+        self.learners
+            .iter()
+            .map(|(conn, learner)| LearnerView {
+                id: learner.id,
+                conn: *conn,
+                role: learner.role,
+                synced: learner.stage == Stage::Synced,
+                acked: learner.acked,
+            })
+            .collect()
+    }
+
+    pub(super) fn learner_id(&self, conn: LearnerConn) -> Option<ServerId> {
+        self.learners.get(&conn).map(|learner| learner.id)
+    }
+
+    pub(super) fn heard(&mut self, now: NowMs, conn: LearnerConn) {
+        if let Some(learner) = self.learners.get_mut(&conn) {
+            learner.last_heard = now;
+        }
+    }
+
+    pub(super) fn gone(&mut self, conn: LearnerConn) {
+        self.learners.remove(&conn);
+    }
+
+    pub(super) fn receive(
+        &mut self,
+        core: &mut Core,
+        now: NowMs,
+        conn: LearnerConn,
+        message: LearnerMessage,
+        out: &mut Vec<Output>,
+    ) -> Next {
+        self.heard(now, conn);
+        match message {
+            LearnerMessage::Info {
+                id,
+                role,
+                accepted_epoch,
+                config_version,
+            } => {
+                // It would fall behind the configuration that it knows to be in force.
+                // Source: `LearnerHandler.java` run.
+                if config_version > core.configs.active().version.0 {
+                    if !self.is_broadcasting() && core.configs.is_member(id) {
+                        return Next::Look(format!("member {id} knows a newer configuration"));
+                    }
+                    return self.drop_learner(conn, "its configuration is newer than ours", out);
+                }
+                self.register(core, now, conn, id, role, accepted_epoch, out)
+            }
+            LearnerMessage::AckEpoch {
+                last_logged,
+                current_epoch,
+            } => self.epoch_acked(core, now, conn, last_logged, current_epoch, out),
+            LearnerMessage::Ack { zxid } => self.acked(core, now, conn, zxid, out),
+        }
+    }
+
+    /// Goes as far as what has been collected allows.
+    fn advance(&mut self, core: &mut Core, now: NowMs, out: &mut Vec<Output>) -> Next {
+        let me = core.settings.me;
+        if self.progress == Progress::Discovery
+            && core.configs.is_quorum(self.connecting.iter().copied())
+        {
+            self.progress = Progress::EpochProposed;
+            self.deadline = now.plus(core.settings.init_ms());
+            core.accept_epoch(self.epoch, out);
+            self.electing.insert(me);
+            let registered = self.conns_in(|stage| stage == Stage::Registered);
+            for conn in registered {
+                self.propose_epoch(conn, out);
+            }
+        }
+        if self.progress == Progress::EpochProposed
+            && core.configs.is_quorum(self.electing.iter().copied())
+        {
+            self.progress = Progress::Synchronization;
+            self.deadline = now.plus(core.settings.init_ms());
+            // The history of an elected leader is the ensemble's: all of it counts as committed
+            // from here on. Source: `Leader.java` lead, loadData.
+            while let Some(entry) = core.history.commit_next() {
+                out.push(Output::Deliver(entry));
+            }
+            self.last_proposed = self.epoch.start();
+            // Our log is the first that must be durable before anybody builds on it.
+            if core.history.is_durable() {
+                self.enter_synchronization(core, now, out);
+            }
+        }
+        if self.progress == Progress::Synchronization
+            && self.following.contains(&me)
+            && core.configs.is_quorum(self.following.iter().copied())
+        {
+            return self.start_broadcast(core, now, out);
+        }
+        Next::Stay
+    }
+
+    /// A quorum has our history: what was proposed to it, a configuration too, is agreed on.
+    /// Source: `Leader.java` startZkServer.
+    fn start_broadcast(&mut self, core: &mut Core, now: NowMs, out: &mut Vec<Output>) -> Next {
+        self.progress = Progress::Broadcast;
+        self.next_ping = now;
+        self.next_check = now.plus(core.settings.tick_ms);
+        let mut leader = core.settings.me;
+        if let Some(config) = core.configs.seen().cloned() {
+            leader = core.designated_leader(&config, self.synced_followers());
+            core.activate(config, out);
+        }
+        out.push(Output::Serve);
+        for conn in self.conns_in(|stage| stage == Stage::Synced) {
+            out.push(Output::ToLearner {
+                conn,
+                message: LeaderMessage::UpToDate,
+            });
+        }
+        if leader != core.settings.me {
+            return Next::Follow(
+                leader,
+                "the configuration that we completed has another leader",
+            );
+        }
+        Next::Stay
+    }
+
+    fn enter_synchronization(&mut self, core: &mut Core, now: NowMs, out: &mut Vec<Output>) {
+        self.following.insert(core.settings.me);
+        core.enter_epoch(self.epoch, out);
+        core.establish(self.epoch.start(), out);
+        let waiting = self
+            .learners
+            .iter()
+            .filter_map(|(conn, learner)| match learner.stage {
+                Stage::EpochAcked { last_logged } => Some((*conn, last_logged)),
+                _ => None,
+            })
+            .collect::<Vec<_>>();
+        for (conn, last_logged) in waiting {
+            self.synchronize(core, now, conn, last_logged, out);
+        }
+    }
+
+    /// Learners that acknowledge and have caught up, with what each has acknowledged.
+    fn synced_followers(&self) -> impl Iterator<Item = (ServerId, Zxid)> {
+        self.learners
+            .values()
+            .filter(|learner| learner.role == Role::Participant && learner.stage == Stage::Synced)
+            .map(|learner| (learner.id, learner.acked))
+    }
+
+    fn conns_in(&self, stage: impl Fn(Stage) -> bool) -> Vec<LearnerConn> {
+        self.learners
+            .iter()
+            .filter(|(_, learner)| stage(learner.stage))
+            .map(|(conn, _)| *conn)
+            .collect()
+    }
+
+    pub(super) fn tick(&mut self, core: &mut Core, now: NowMs, out: &mut Vec<Output>) -> Next {
+        if !self.is_broadcasting() && now >= self.deadline {
+            return Next::Look(format!(
+                "no quorum within {} ms: {} in discovery, {} acknowledged the epoch, {} synchronised",
+                core.settings.init_ms(),
+                self.connecting.len(),
+                self.electing.len(),
+                self.following.len()
+            ));
+        }
+        if now >= self.next_ping {
+            // Twice a tick. Source: `Leader.java` lead.
+            self.next_ping = now.plus(core.settings.tick_ms / 2);
+            self.drop_silent(core, now, out);
+            for conn in self.conns_in(|stage| stage == Stage::Synced) {
+                out.push(Output::ToLearner {
+                    conn,
+                    message: LeaderMessage::Ping {
+                        zxid: self.last_proposed,
+                    },
+                });
+            }
+        }
+        if self.retires_at.is_some_and(|at| now >= at) {
+            return self.resign(core);
+        }
+        if self.is_broadcasting() && now >= self.next_check {
+            self.next_check = now.plus(core.settings.tick_ms);
+            let synced = self.synced_followers().map(|(id, _)| id);
+            if !core.configs.is_quorum(synced.chain([core.settings.me])) {
+                return Next::Look("too few followers are left for a quorum".into());
+            }
+        }
+        Next::Stay
+    }
+
+    /// Closes the connections of learners that have gone silent, or that don't acknowledge.
+    fn drop_silent(&mut self, core: &Core, now: NowMs, out: &mut Vec<Output>) {
+        let late = self
+            .learners
+            .iter()
+            .filter(|(_, learner)| {
+                let limit_ms = if learner.stage == Stage::Synced {
+                    core.settings.sync_ms()
+                } else {
+                    core.settings.init_ms()
+                };
+                let stuck = learner.stage == Stage::Synced
+                    && learner
+                        .unacked_since
+                        .is_some_and(|(_, since)| now > since.plus(limit_ms));
+                stuck || now > learner.last_heard.plus(limit_ms)
+            })
+            .map(|(conn, _)| *conn)
+            .collect::<Vec<_>>();
+        for conn in late {
+            let _stay = self.drop_learner(conn, "it was silent for too long", out);
+        }
+    }
+
+    fn drop_learner(
+        &mut self,
+        conn: LearnerConn,
+        reason: &'static str,
+        out: &mut Vec<Output>,
+    ) -> Next {
+        self.learners.remove(&conn);
+        out.push(Output::CloseLearner { conn, reason });
+        Next::Stay
+    }
+}

@@ -1,0 +1,182 @@
+//! Ensembles that grow, shrink and change their leader under a writer.
+
+use super::harness::{self, Ensemble, connect, wait_for};
+use super::{Writer, assert_all_there};
+use std::fs;
+use std::time::Duration;
+use zookeeper_client::{Client, EnsembleUpdate, Error};
+
+/// Members may be changed, by anybody.
+const CHANGEABLE: &str = "reconfigEnabled=true\nskipACL=yes\n";
+
+/// What the client has no name for.
+const NEW_CONFIG_NO_QUORUM: i32 = -13;
+const RECONFIG_IN_PROGRESS: i32 = -14;
+
+fn server(member: &harness::Member, role: &str) -> String {
+    format!(
+        "server.{}=127.0.0.1:{}:{}:{role};127.0.0.1:{}",
+        member.id, member.quorum_port, member.election_port, member.client_port
+    )
+}
+
+/// Lets a member start knowing only itself and the first one, as one that joins does.
+fn configure_as_joiner(ensemble: &Ensemble, index: usize) {
+    let member = &ensemble.members[index];
+    let path = member.dir.join("zoo.cfg");
+    let text = fs::read_to_string(&path).expect("zoo.cfg");
+    let mut lines = text
+        .lines()
+        .filter(|line| !line.starts_with("server."))
+        .map(str::to_owned)
+        .collect::<Vec<_>>();
+    lines.push(server(&ensemble.members[0], "participant"));
+    if index > 0 {
+        lines.push(server(member, "participant"));
+    }
+    fs::write(path, lines.join("\n") + "\n").expect("zoo.cfg");
+}
+
+/// Changes the ensemble, again and again while a quorum of the new one has not caught up or an
+/// election is under way.
+async fn reconfig(cluster: &str, joining: &[String], leaving: &[String]) -> String {
+    let mut client = connect(cluster).await;
+    let deadline = std::time::Instant::now() + harness::PATIENCE;
+    loop {
+        let update = EnsembleUpdate::Incremental {
+            joinings: joining.iter().map(String::as_str),
+            leavings: leaving.iter().map(String::as_str),
+        };
+        match client.update_ensemble(update, None).await {
+            Ok((config, _)) => return String::from_utf8(config).expect("text"),
+            Err(
+                Error::UnexpectedErrorCode(NEW_CONFIG_NO_QUORUM | RECONFIG_IN_PROGRESS)
+                | Error::ConnectionLoss
+                | Error::SessionExpired,
+            ) => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                if client.state().is_terminated() {
+                    client = connect(cluster).await;
+                }
+            }
+            Err(other) => panic!("a reconfig was refused: {other}"),
+        }
+        assert!(
+            std::time::Instant::now() < deadline,
+            "no quorum of the new ensemble has caught up"
+        );
+    }
+}
+
+async fn config_of(client: &Client) -> String {
+    let (config, _) = client.get_config().await.expect("the configuration");
+    String::from_utf8(config).expect("text")
+}
+
+fn voters_in(config: &str) -> usize {
+    config
+        .lines()
+        .filter(|line| line.contains(":participant"))
+        .count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ensemble_grows_from_one_to_five_and_shrinks_to_one_under_load_and_loses_no_write() {
+    let mut ensemble = Ensemble::configure(5, CHANGEABLE);
+    for index in 0..5 {
+        configure_as_joiner(&ensemble, index);
+    }
+    ensemble.members[0].start();
+    ensemble.wait_until_all_serve();
+    let writer = Writer::start(ensemble.connect_string(), "/load");
+    let cluster = ensemble.connect_string();
+    for index in 1..5 {
+        ensemble.members[index].start();
+        let joining = [server(&ensemble.members[index], "participant")];
+        let config = reconfig(&cluster, &joining, &[]).await;
+        assert_eq!(voters_in(&config), index + 1, "{config}");
+    }
+    ensemble.wait_until_all_serve();
+    // The member that began goes first, and whoever leads with it.
+    for index in 0..4 {
+        let leaving = [ensemble.members[index].id.to_string()];
+        let config = reconfig(&cluster, &[], &leaving).await;
+        assert_eq!(voters_in(&config), 4 - index, "{config}");
+        assert_eq!(ensemble.members[index].terminate(), Some(0));
+    }
+    wait_for("the last member to lead alone", || {
+        (ensemble.members[4].mode()? == "leader").then_some(())
+    });
+    let report = writer.stop().await;
+    assert!(
+        report.acknowledged.len() > 100,
+        "{}",
+        report.acknowledged.len()
+    );
+    println!(
+        "{} writes acknowledged, longest gap {:?}",
+        report.acknowledged.len(),
+        report.longest_gap
+    );
+    assert_all_there(&ensemble.members[4], "/load", &report.acknowledged).await;
+
+    // What it has become is what it is after a restart.
+    ensemble.members[4].kill();
+    ensemble.members[4].start();
+    ensemble.wait_until_all_serve();
+    let client = connect(&format!("127.0.0.1:{}", ensemble.members[4].client_port)).await;
+    assert_eq!(voters_in(&config_of(&client).await), 1);
+    assert_all_there(&ensemble.members[4], "/load", &report.acknowledged).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn roles_change_in_both_directions_and_the_leader_becomes_an_observer() {
+    let mut ensemble = Ensemble::configure(3, CHANGEABLE);
+    for member in &mut ensemble.members {
+        member.start();
+    }
+    ensemble.wait_until_all_serve();
+    let writer = Writer::start(ensemble.connect_string(), "/load");
+    let cluster = ensemble.connect_string();
+    for _ in 0..2 {
+        let leader = ensemble.leader();
+        let observing = [server(&ensemble.members[leader], "observer")];
+        reconfig(&cluster, &observing, &[]).await;
+        wait_for("the leader to observe", || {
+            (ensemble.members[leader].mode()? == "observer").then_some(())
+        });
+        let voting = [server(&ensemble.members[leader], "participant")];
+        reconfig(&cluster, &voting, &[]).await;
+        wait_for("the observer to follow", || {
+            (ensemble.members[leader].mode()? != "observer").then_some(())
+        });
+    }
+    let report = writer.stop().await;
+    for member in &ensemble.members {
+        assert_all_there(member, "/load", &report.acknowledged).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_is_told_to_end_hands_over() {
+    let mut ensemble = Ensemble::start(3);
+    ensemble.wait_until_all_serve();
+    let writer = Writer::start(ensemble.connect_string(), "/load");
+    let leader = ensemble.leader();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(ensemble.members[leader].terminate(), Some(0));
+    let next = ensemble.leader();
+    assert_ne!(next, leader);
+    let log = fs::read_to_string(ensemble.members[leader].dir.join("log.txt")).expect("a log");
+    assert!(
+        log.contains("we hand over to member"),
+        "no word of it in the log"
+    );
+    ensemble.members[leader].start();
+    ensemble.wait_until_all_serve();
+    let report = writer.stop().await;
+    println!("longest gap {:?}", report.longest_gap);
+    for member in &ensemble.members {
+        assert_all_there(member, "/load", &report.acknowledged).await;
+    }
+}
