@@ -6,9 +6,11 @@
 //! holds, never panics and never recurses.
 
 mod read;
+mod text;
 mod write;
 
 pub use read::{JuteError, Reader};
+pub use text::text;
 pub use write::Writer;
 
 /// A record with one binary form, read and written field by field.

@@ -1,6 +1,6 @@
 //! Bytes to primitives.
 
-use super::Record;
+use super::{Record, text};
 
 /// Why bytes are not the record that they should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -131,7 +131,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// As [`Reader::buffer_or_null`].
     pub fn string(&mut self) -> Result<String, JuteError> {
-        Ok(String::from_utf8_lossy(self.buffer()?).into_owned())
+        Ok(text(self.buffer()?).into_owned())
     }
 
     /// A string, `None` for null.
@@ -139,20 +139,17 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// As [`Reader::buffer_or_null`].
     pub fn string_or_null(&mut self) -> Result<Option<String>, JuteError> {
-        Ok(self
-            .buffer_or_null()?
-            .map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
+        Ok(self.buffer_or_null()?.map(|bytes| text(bytes).into_owned()))
     }
 
-    /// The count in front of a vector, 0 for null. Bound allocations by the input, not by this.
+    /// The count in front of a vector, 0 for null, and 0 for what is below: there is nothing to
+    /// read then. Source: `BinaryInputArchive.java` BinaryIndex. Bound allocations by the input,
+    /// not by this.
     ///
     /// # Errors
-    /// [`JuteError`] where it is below -1.
+    /// [`JuteError`] where the bytes end.
     pub fn count(&mut self) -> Result<usize, JuteError> {
-        match self.int()? {
-            -1 => Ok(0),
-            count => usize::try_from(count).map_err(|_| JuteError::BadLength(count)),
-        }
+        Ok(usize::try_from(self.int()?).unwrap_or(0))
     }
 
     /// A vector of records, empty for null.

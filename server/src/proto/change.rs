@@ -2,6 +2,7 @@
 //! DeleteRequest, CheckVersionRequest, ReconfigRequest.
 
 use super::Acl;
+use super::watches::path;
 use crate::jute::{JuteError, Reader, Record, Writer};
 use bytes::Bytes;
 
@@ -71,7 +72,7 @@ pub struct PathVersion {
 impl Record for PathVersion {
     fn read(input: &mut Reader<'_>) -> Result<Self, JuteError> {
         Ok(PathVersion {
-            path: input.string()?,
+            path: path(input)?.into_owned(),
             version: input.int()?,
         })
     }

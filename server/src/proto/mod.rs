@@ -9,6 +9,7 @@ pub mod data;
 mod error_code;
 pub mod multi;
 mod op_code;
+pub mod record;
 pub mod reply;
 pub mod watches;
 

@@ -39,6 +39,13 @@ impl Frame {
         frame
     }
 
+    /// Ends a frame with a reply header whose error is known only now.
+    pub fn end_with_error(self, out: &mut Writer, err: ErrorCode) {
+        // Behind the frame's length, xid and zxid.
+        out.set_int(self.start + FRAME_PREFIX + 12, err.0);
+        self.end(out);
+    }
+
     /// Takes back all that was written since the frame began.
     pub fn abandon(self, out: &mut Writer) {
         out.truncate(self.start);

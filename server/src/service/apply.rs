@@ -181,11 +181,11 @@ impl Service {
             let zxid = db.last_processed();
             state.newest_zxid = state.newest_zxid.max(zxid);
             let body = path.unwrap_or_default();
-            match Reader::new(&body).buffer_or_null() {
+            match Reader::new(&body).string_or_null() {
                 Ok(path) => {
                     let frame =
                         Frame::reply(&mut state.out, xid, zxid, crate::proto::ErrorCode::OK);
-                    state.out.buffer_or_null(path);
+                    state.out.string_or_null(path.as_deref());
                     frame.end(&mut state.out);
                 }
                 Err(_) => {

@@ -1,5 +1,6 @@
 //! Who a client is. Source: `DigestAuthenticationProvider.java`, `IPAuthenticationProvider.java`.
 
+use crate::jute::text;
 use crate::proto::Id;
 use base64::Engine as _;
 use sha1::{Digest as _, Sha1};
@@ -37,7 +38,7 @@ pub(crate) fn identities(
 ) -> Option<Vec<Id>> {
     match scheme {
         "digest" => {
-            let digest = digest_of(&String::from_utf8_lossy(proof));
+            let digest = digest_of(&text(proof));
             let mut ids = Vec::new();
             if super_digest == Some(digest.as_str()) {
                 ids.push(Id::new("super", ""));

@@ -3,7 +3,9 @@
 use super::auth::user_name;
 use crate::ids::{ConnId, SessionId};
 use crate::jute::{JuteError, Reader, Record, Writer};
-use crate::proto::watches::{SetWatches, WatchedRead, path};
+use crate::proto::multi::{MultiHeader, MultiRead};
+use crate::proto::record;
+use crate::proto::watches::{SetWatches, WatchedRead, path, watched_path};
 use crate::proto::{Acl, ErrorCode, Id, OpCode, Perms};
 use crate::tree::{Database, Lost, NodeRef, WatchEvent, WatchMode, WatcherType, Watches, acl};
 use parking_lot::{Mutex, MutexGuard};
@@ -28,13 +30,24 @@ impl WatchAccess<'_> {
     }
 }
 
-/// Why a read has no body in its reply.
+/// Why a read is refused.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Refusal(pub(super) ErrorCode);
+pub(super) enum Refusal {
+    /// Its reply has no body.
+    Bare(ErrorCode),
+    /// What was written so far goes along.
+    WithBody(ErrorCode),
+}
+
+impl From<ErrorCode> for Refusal {
+    fn from(err: ErrorCode) -> Self {
+        Refusal::Bare(err)
+    }
+}
 
 impl From<JuteError> for Refusal {
     fn from(_: JuteError) -> Self {
-        Refusal(ErrorCode::MARSHALLING_ERROR)
+        Refusal::Bare(ErrorCode::MARSHALLING_ERROR)
     }
 }
 
@@ -64,6 +77,10 @@ impl<'a> Reads<'a, '_> {
         let mut input = Reader::new(body);
         match op {
             OpCode::PING => {}
+            // Changes come here where their bytes are no record.
+            op if !record::is_whole(op, body) => {
+                return Err(Refusal::Bare(ErrorCode::MARSHALLING_ERROR));
+            }
             OpCode::EXISTS => self.exists(&WatchedRead::read(&mut input)?, out)?,
             OpCode::GET_DATA => {
                 let request = WatchedRead::read(&mut input)?;
@@ -78,7 +95,9 @@ impl<'a> Reads<'a, '_> {
             OpCode::GET_ALL_CHILDREN_NUMBER => {
                 let path = path(&mut input)?;
                 self.readable(&path)?;
-                let count = self.db.tree.descendants(&path).unwrap_or(0);
+                // Java's table has the root twice, and under "" the one counts the other.
+                let twice = usize::from(path.is_empty());
+                let count = self.db.tree.descendants(&path).unwrap_or(0) + twice;
                 out.int(i32::try_from(count).unwrap_or(i32::MAX));
             }
             OpCode::GET_EPHEMERALS => self.get_ephemerals(&mut input, out)?,
@@ -91,20 +110,23 @@ impl<'a> Reads<'a, '_> {
             }
             OpCode::MULTI_READ => self.multi_read(&mut input, out)?,
             OpCode::ADD_WATCH => {
-                let path = path(&mut input)?;
+                let path = watched_path(&mut input)?;
                 let mode = WatchMode::from_request(input.int()?)
-                    .ok_or(Refusal(ErrorCode::MARSHALLING_ERROR))?;
+                    .ok_or(Refusal::Bare(ErrorCode::MARSHALLING_ERROR))?;
                 self.watches.get().add(&path, self.conn, mode);
                 out.int(0);
             }
             OpCode::SET_WATCHES | OpCode::SET_WATCHES2 => {
                 let request = SetWatches::read(&mut input, op == OpCode::SET_WATCHES2)?;
                 self.set_watches(&request, events);
+                if request.ends_at_null {
+                    return Err(Refusal::Bare(ErrorCode::MARSHALLING_ERROR));
+                }
             }
             OpCode::CHECK_WATCHES | OpCode::REMOVE_WATCHES => {
-                let path = path(&mut input)?;
+                let path = watched_path(&mut input)?;
                 let kind = WatcherType::from_request(input.int()?)
-                    .ok_or(Refusal(ErrorCode::MARSHALLING_ERROR))?;
+                    .ok_or(Refusal::Bare(ErrorCode::MARSHALLING_ERROR))?;
                 let watches = self.watches.get();
                 let found = if op == OpCode::CHECK_WATCHES {
                     watches.contains(&path, self.conn, kind)
@@ -112,10 +134,10 @@ impl<'a> Reads<'a, '_> {
                     watches.remove(&path, self.conn, kind)
                 };
                 if !found {
-                    return Err(Refusal(ErrorCode::NO_WATCHER));
+                    return Err(Refusal::Bare(ErrorCode::NO_WATCHER));
                 }
             }
-            _ => return Err(Refusal(ErrorCode::UNIMPLEMENTED)),
+            _ => return Err(Refusal::Bare(ErrorCode::UNIMPLEMENTED)),
         }
         Ok(())
     }
@@ -126,31 +148,31 @@ impl<'a> Reads<'a, '_> {
 
     fn readable(&self, path: &str) -> Result<NodeRef<'a>, Refusal> {
         let db: &'a Database = self.db;
-        let node = db.tree.get(path).ok_or(Refusal(ErrorCode::NO_NODE))?;
+        let node = db.tree.get(path).ok_or(Refusal::Bare(ErrorCode::NO_NODE))?;
         if self.allows(&node, Perms::READ) {
             Ok(node)
         } else {
-            Err(Refusal(ErrorCode::NO_AUTH))
+            Err(Refusal::Bare(ErrorCode::NO_AUTH))
         }
     }
 
     fn exists(&mut self, request: &WatchedRead<'_>, out: &mut Writer) -> Result<(), Refusal> {
         if request.path.contains('\0') {
-            return Err(Refusal(ErrorCode::BAD_ARGUMENTS));
+            return Err(Refusal::Bare(ErrorCode::BAD_ARGUMENTS));
         }
         let db: &'a Database = self.db;
         let node = db.tree.get(&request.path);
         if let Some(node) = &node
             && !self.allows(node, Perms::READ)
         {
-            return Err(Refusal(ErrorCode::NO_AUTH));
+            return Err(Refusal::Bare(ErrorCode::NO_AUTH));
         }
         // The watch is set whether there is a node or not: its creation is what some wait for.
         if request.watch {
             let watches = self.watches.get();
             watches.add_data(&request.path, self.conn);
         }
-        let node = node.ok_or(Refusal(ErrorCode::NO_NODE))?;
+        let node = node.ok_or(Refusal::Bare(ErrorCode::NO_NODE))?;
         node.stat().write(out);
         Ok(())
     }
@@ -188,9 +210,9 @@ impl<'a> Reads<'a, '_> {
 
     fn get_acl(&self, path: &str, out: &mut Writer) -> Result<(), Refusal> {
         let tree = &self.db.tree;
-        let node = tree.get(path).ok_or(Refusal(ErrorCode::NO_NODE))?;
+        let node = tree.get(path).ok_or(Refusal::Bare(ErrorCode::NO_NODE))?;
         if !self.allows(&node, Perms(Perms::READ.0 | Perms::ADMIN.0)) {
-            return Err(Refusal(ErrorCode::NO_AUTH));
+            return Err(Refusal::Bare(ErrorCode::NO_AUTH));
         }
         // Only those who may change the list see the hashes in it.
         let whole = self.allows(&node, Perms::ADMIN);
@@ -225,33 +247,47 @@ impl<'a> Reads<'a, '_> {
         Ok(())
     }
 
+    /// Where Java stumbles in the middle, what it had so far goes along with the error.
     fn multi_read(&mut self, input: &mut Reader<'_>, out: &mut Writer) -> Result<(), Refusal> {
-        loop {
-            let op = OpCode(input.int()?);
-            let done = input.boolean()?;
-            let _err = input.int()?;
-            if done {
-                break;
+        let stumbled = Refusal::WithBody(ErrorCode::MARSHALLING_ERROR);
+        let mut end = Ok(());
+        let reads = match MultiRead::read(input)? {
+            MultiRead::Reads(reads) => reads,
+            MultiRead::Writes => {
+                MultiHeader::END.write(out);
+                return Err(stumbled);
             }
-            let request = WatchedRead::read(input)?;
-            let start = out.len();
-            multi_header(out, op.0, false, -1);
-            let result = match op {
-                OpCode::GET_CHILDREN => self.get_children(&request.path, false, false, out),
-                OpCode::GET_DATA => self.get_data(&request.path, false, out),
-                _ => return Err(Refusal(ErrorCode::MARSHALLING_ERROR)),
+        };
+        for (op, path) in reads {
+            let Some(path) = path else {
+                end = Err(stumbled);
+                break;
             };
-            if let Err(Refusal(err)) = result {
-                out.truncate(start);
-                multi_header(out, OpCode::ERROR.0, false, err.0);
-                out.int(err.0);
+            let start = out.len();
+            MultiHeader {
+                op,
+                done: false,
+                err: 0,
+            }
+            .write(out);
+            let result = if op == OpCode::GET_CHILDREN {
+                self.get_children(&path, false, false, out)
             } else {
-                // The header's error is that of the result, 0 here.
-                out.set_int(start + 5, 0);
+                self.get_data(&path, false, out)
+            };
+            if let Err(Refusal::Bare(err) | Refusal::WithBody(err)) = result {
+                out.truncate(start);
+                MultiHeader {
+                    op: OpCode::ERROR,
+                    done: false,
+                    err: err.0,
+                }
+                .write(out);
+                out.int(err.0);
             }
         }
-        multi_header(out, -1, true, -1);
-        Ok(())
+        MultiHeader::END.write(out);
+        end
     }
 
     fn set_watches(&mut self, request: &SetWatches, events: &mut Vec<WatchEvent>) {
@@ -266,10 +302,4 @@ impl<'a> Reads<'a, '_> {
         let missed = watches.restore(&self.db.tree, self.conn, request.relative_zxid, lost);
         events.extend(missed);
     }
-}
-
-fn multi_header(out: &mut Writer, kind: i32, done: bool, err: i32) {
-    out.int(kind);
-    out.boolean(done);
-    out.int(err);
 }

@@ -8,8 +8,8 @@ use super::{Service, WriteRequest, auth};
 use crate::ids::{Xid, Zxid};
 use crate::jute::{Reader, Record};
 use crate::proto::auth::AuthPacket;
-use crate::proto::reply::{FRAME_PREFIX, Frame, REQUEST_HEADER, write_bare_reply};
-use crate::proto::{ErrorCode, OpCode};
+use crate::proto::reply::{FRAME_PREFIX, Frame, PING_XID, REQUEST_HEADER, write_bare_reply};
+use crate::proto::{ErrorCode, OpCode, record};
 use crate::tree::{Database, WatchEvent};
 use crate::txn::Request;
 use bytes::Bytes;
@@ -79,6 +79,15 @@ fn class(op: OpCode) -> Class {
     }
 }
 
+/// How this very request is served: a change whose bytes are no record is refused in its turn, as
+/// a read is answered. A read-only server refuses all changes before it looks at them.
+fn class_of(op: OpCode, body: &[u8], read_only: bool) -> Class {
+    match class(op) {
+        Class::Write if !read_only && !record::is_whole(op, body) => Class::Read,
+        class => class,
+    }
+}
+
 /// Four letters for `cons`. Source: `FinalRequestProcessor.java` lastOp.
 pub(super) fn short_name(op: OpCode) -> &'static str {
     match op {
@@ -145,10 +154,14 @@ fn parse(frame: &[u8]) -> Option<(Xid, OpCode, &[u8])> {
 }
 
 /// Whether any request in `input` is answered from the tree.
-fn asks_the_tree(mut input: &[u8], jute_max_buffer: usize) -> bool {
+fn asks_the_tree(mut input: &[u8], jute_max_buffer: usize, read_only: bool) -> bool {
     while let NextFrame::Whole(frame) = next_frame(input, jute_max_buffer) {
         match parse(frame) {
-            Some((_, op, _)) if class(op) == Class::Read && op != OpCode::PING => return true,
+            Some((_, op, body))
+                if class_of(op, body, read_only) == Class::Read && op != OpCode::PING =>
+            {
+                return true;
+            }
             Some(_) => input = &input[FRAME_PREFIX + frame.len()..],
             None => return false,
         }
@@ -165,9 +178,10 @@ impl Service {
         writes: &mut Vec<WriteRequest>,
     ) -> Served {
         let serving = self.serving();
+        let read_only = serving == Some(Serving::ReadOnly);
         let now = Instant::now();
         let max = self.settings.jute_max_buffer;
-        let wants_tree = connection.has_ready_reads() || asks_the_tree(input, max);
+        let wants_tree = connection.has_ready_reads() || asks_the_tree(input, max, read_only);
         // The lock on the database comes before the connection's, so it is decided beforehand.
         let db = wants_tree.then(|| self.database.read());
         let mut watches = WatchAccess::Free(&self.watches);
@@ -212,9 +226,9 @@ impl Service {
             }
             served.consumed += FRAME_PREFIX + frame.len();
             batch.received += 1;
-            match class(op) {
+            match class_of(op, body, read_only) {
                 Class::Read if op == OpCode::PING && batch.state.queue.is_empty() => {
-                    batch.ping(xid);
+                    batch.ping();
                 }
                 Class::Read if batch.state.queue.is_empty() => {
                     let Some(db) = &db else {
@@ -379,6 +393,9 @@ impl Batch<'_> {
     ) {
         let zxid = db.last_processed();
         let state = &mut *self.state;
+        // Whatever number a ping has, its reply has the usual one.
+        // Source: FinalRequestProcessor.java processRequest.
+        let xid = if op == OpCode::PING { PING_XID } else { xid };
         let mut reads = Reads {
             db,
             watches,
@@ -399,8 +416,12 @@ impl Batch<'_> {
                 }
                 write_bare_reply(&mut state.out, xid, zxid, ErrorCode::OK);
             }
-            Err(Refusal(err)) => {
+            Err(Refusal::WithBody(err)) => frame.end_with_error(&mut state.out, err),
+            Err(Refusal::Bare(err)) => {
                 frame.abandon(&mut state.out);
+                for event in self.events.drain(..) {
+                    state.event(&event);
+                }
                 write_bare_reply(&mut state.out, xid, zxid, err);
             }
         }
@@ -413,7 +434,10 @@ impl Batch<'_> {
     }
 
     /// Answers a ping without a look at the tree, which thousands of changes may keep locked.
-    fn ping(&mut self, xid: Xid) {
+    fn ping(&mut self) {
+        // Whatever its own number, the reply has the usual one.
+        // Source: FinalRequestProcessor.java processRequest.
+        let xid = PING_XID;
         let state = &mut *self.state;
         let zxid = self.service.applied().max(state.newest_zxid);
         write_bare_reply(&mut state.out, xid, zxid, ErrorCode::OK);
@@ -511,7 +535,8 @@ impl Batch<'_> {
     /// Source: `ZooKeeperServer.java` processSasl.
     fn sasl(&mut self, xid: Xid, body: &[u8]) {
         let state = &mut *self.state;
-        if Reader::new(body).buffer_or_null().is_err() {
+        // A null token is none either: Java throws, and with that the connection ends.
+        if !matches!(Reader::new(body).buffer_or_null(), Ok(Some(_))) {
             state.close(CloseReason::BadPacket);
             return;
         }

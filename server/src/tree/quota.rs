@@ -1,6 +1,7 @@
 //! Quotas: limits and counts as nodes below `/zookeeper/quota`.
 //! Source: `Quotas.java`, `StatsTrack.java`, `PathTrie.java`.
 
+use crate::jute::text;
 use std::collections::{BTreeMap, HashSet};
 
 /// Where limits and counts are. Source: `Quotas.java` quotaZookeeper.
@@ -83,10 +84,17 @@ impl StatsTrack {
     /// Reads a node's data, `None` where Java would throw.
     #[must_use]
     pub fn parse(data: &[u8]) -> Option<Self> {
-        let text = String::from_utf8_lossy(data);
+        let data = text(data);
         let mut values = BTreeMap::new();
-        for pair in text.split([',', ';']).filter(|pair| !pair.is_empty()) {
-            let mut parts = pair.split('=');
+        // `String.split` leaves out what is empty at the end, and nothing else.
+        let text = data.trim_end_matches([',', ';']);
+        if text.is_empty() {
+            return Some(StatsTrack { values });
+        }
+        let starts_empty = text.starts_with([',', ';']);
+        let pairs = text.split([',', ';']).filter(|pair| !pair.is_empty());
+        for pair in starts_empty.then_some("").into_iter().chain(pairs) {
+            let mut parts = pair.trim_end_matches('=').split('=');
             let (key, value) = (parts.next()?, parts.next()?);
             let value = if value.is_empty() {
                 -1
@@ -152,11 +160,22 @@ impl StatsTrack {
         text
     }
 
+    /// Whether a change is anything that `self` has a limit on, soft or hard.
+    /// Source: `ZooKeeperServer.java` checkQuota.
+    #[must_use]
+    pub fn limits(&self, count_diff: i64, bytes_diff: i64) -> bool {
+        let on_count = self.count() > -1 || self.count_hard_limit() > -1;
+        let on_bytes = self.bytes() > -1 || self.byte_hard_limit() > -1;
+        (count_diff != 0 && on_count) || (bytes_diff != 0 && on_bytes)
+    }
+
     /// Whether a change breaks a hard limit that `self` sets, given what is `used` now.
     /// Source: `ZooKeeperServer.java` checkQuota.
     #[must_use]
     pub fn is_exceeded(&self, used: &StatsTrack, count_diff: i64, bytes_diff: i64) -> bool {
-        let over = |hard: i64, now: i64, diff: i64| diff != 0 && hard > -1 && now + diff > hard;
+        let over = |hard: i64, now: i64, diff: i64| {
+            diff != 0 && hard > -1 && now.wrapping_add(diff) > hard
+        };
         over(self.count_hard_limit(), used.count(), count_diff)
             || over(self.byte_hard_limit(), used.bytes(), bytes_diff)
     }
@@ -180,6 +199,26 @@ mod tests {
         assert_eq!(StatsTrack::default().to_data(), "count=-1,bytes=-1");
         assert_eq!(StatsTrack::parse(b"count"), None);
         assert_eq!(StatsTrack::parse(b"count=x"), None);
+    }
+
+    #[test]
+    fn what_is_empty_counts_where_java_splits_it() {
+        for good in [
+            &b""[..],
+            b",",
+            b";;",
+            b"count=1,",
+            b"count=1,;bytes=2",
+            b"a==5",
+            b"a=1=",
+        ] {
+            assert!(StatsTrack::parse(good).is_some(), "{}", good.escape_ascii());
+        }
+        for bad in [&b",count=1"[..], b"count=", b"=", b"count=,bytes=1"] {
+            assert_eq!(StatsTrack::parse(bad), None, "{}", bad.escape_ascii());
+        }
+        let twice = StatsTrack::parse(b"count==5").expect("the value is empty");
+        assert_eq!(twice.count(), -1);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod admin;
 mod auth;
 mod bad_input;
 mod client;
+mod corners;
 mod limits;
 #[path = "../loopback/mod.rs"]
 mod loopback;

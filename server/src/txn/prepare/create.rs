@@ -31,6 +31,9 @@ impl Desk<'_> {
         } = request;
         let mode = CreateMode::from_flags(flags).ok_or(ErrorCode::BAD_ARGUMENTS)?;
         self.validate(op, mode, ttl_ms)?;
+        if self.is_path_null() {
+            return Err(ErrorCode::MARSHALLING_ERROR);
+        }
         let (parent_path, _) = paths::split(&path)
             .filter(|_| !path.contains('\0'))
             .ok_or(ErrorCode::BAD_ARGUMENTS)?;
@@ -94,6 +97,12 @@ impl Desk<'_> {
                 parent_cversion,
             },
         })
+    }
+
+    /// Null and the empty path are two ways to be wrong, and Java's checks find them at different
+    /// times. Inside a multi, a null path is found beforehand.
+    fn is_path_null(&self) -> bool {
+        self.request.op != OpCode::MULTI && self.request.body.starts_with(&(-1_i32).to_be_bytes())
     }
 
     /// Source: validateCreateRequest, `EphemeralType.java` validateTTL.

@@ -226,16 +226,20 @@ impl Desk<'_> {
         let Some(subject) = tree.quota_prefix(path) else {
             return Ok(());
         };
-        let stats = |path: &str| {
-            let node = tree.get(path)?;
-            StatsTrack::parse(node.data().unwrap_or_default())
+        // Where a node says nothing that can be read, Java throws in the middle of preparing.
+        let stats = |path: String| {
+            let node = tree.get(&path)?;
+            let stats = node.data().and_then(StatsTrack::parse);
+            Some(stats.ok_or(ErrorCode::MARSHALLING_ERROR))
         };
-        let limits = stats(&quota::limit_path(subject));
-        let used = stats(&quota::stat_path(subject));
-        match (limits, used) {
-            (Some(limits), Some(used)) if limits.is_exceeded(&used, count, bytes) => {
-                Err(ErrorCode::QUOTA_EXCEEDED)
-            }
+        let Some(limits) = stats(quota::limit_path(subject)).transpose()? else {
+            return Ok(());
+        };
+        if !limits.limits(count, bytes) {
+            return Ok(());
+        }
+        match stats(quota::stat_path(subject)).transpose()? {
+            Some(used) if limits.is_exceeded(&used, count, bytes) => Err(ErrorCode::QUOTA_EXCEEDED),
             _ => Ok(()),
         }
     }

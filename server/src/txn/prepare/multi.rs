@@ -23,6 +23,11 @@ impl Desk<'_> {
             }
             match self.part(part) {
                 Ok(txn) => txns.push((op, txn)),
+                // Where Java throws in the middle, nothing of it is a transaction.
+                Err(ErrorCode::MARSHALLING_ERROR) => {
+                    self.changes.roll_back(self.zxid);
+                    return Err(ErrorCode::MARSHALLING_ERROR);
+                }
                 Err(err) => {
                     failed = true;
                     self.changes.roll_back(self.zxid);

@@ -233,3 +233,59 @@ fn what_was_proposed_under_a_lost_leadership_is_forgotten() {
     assert!(matches!(leader.create("/a", 0), Txn::Create { .. }));
     leader.catch_up();
 }
+
+/// A leader with `limits` on `/a`, nothing below it yet.
+fn with_quota(limits: &[u8], used: &[u8]) -> Leader {
+    let mut leader = Leader::new();
+    leader.preparer = Preparer::new(PrepareSettings {
+        enforce_quota: true,
+        ..PrepareSettings::default()
+    });
+    leader.create("/a", 0);
+    leader.create("/zookeeper/quota/a", 0);
+    leader.catch_up();
+    for (name, data) in [("zookeeper_limits", limits), ("zookeeper_stats", used)] {
+        let mut create = creation(&format!("/zookeeper/quota/a/{name}"), 0);
+        create.data = Some(data.to_vec().into());
+        leader.ask(OpCode::CREATE, &create);
+        leader.catch_up();
+    }
+    leader
+}
+
+#[test]
+fn a_limit_that_can_t_be_read_refuses_what_it_would_be_asked_about() {
+    for limits in [&b"count"[..], b"count=x", b",count=1"] {
+        let mut leader = with_quota(limits, b"count=0,bytes=0");
+        let err = ErrorCode::MARSHALLING_ERROR;
+        assert_eq!(leader.create("/a/b", 0), Txn::Error { err });
+        let multi = MultiRequest {
+            ops: vec![WriteOp::Create(OpCode::CREATE, creation("/a/b", 0))],
+        };
+        assert_eq!(leader.ask(OpCode::MULTI, &multi), Txn::Error { err });
+    }
+}
+
+#[test]
+fn a_soft_limit_refuses_nothing() {
+    let mut leader = with_quota(b"count=1,bytes=1", b"count=0,bytes=0");
+    assert!(matches!(leader.create("/a/b", 0), Txn::Create { .. }));
+    let mut leader = with_quota(b"count=-1,bytes=-1=;countHardLimit=1", b"");
+    let err = ErrorCode::QUOTA_EXCEEDED;
+    assert_eq!(leader.create("/a/b", 0), Txn::Error { err });
+}
+
+#[test]
+fn a_create_with_a_null_path_is_no_record_and_one_with_an_empty_path_a_bad_argument() {
+    let mut leader = Leader::new();
+    let empty = creation("", 0).to_vec();
+    let err = ErrorCode::BAD_ARGUMENTS;
+    assert_eq!(
+        leader.ask_from(7, OpCode::CREATE, empty.clone()),
+        Txn::Error { err }
+    );
+    let mut null = empty;
+    null[..4].copy_from_slice(&(-1_i32).to_be_bytes());
+    let err = ErrorCode::MARSHALLING_ERROR;
+    assert_eq!(leader.ask_from(7, OpCode::CREATE, null), Txn::Error { err });
+}
