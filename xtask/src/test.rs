@@ -61,6 +61,8 @@ enum Stage {
     Interop,
     /// Real ensembles under faults, their histories checked
     Histories,
+    /// The same random requests to Apache ZooKeeper's server and to ours
+    Conformance,
     /// The suites of kazoo and go-zookeeper, unchanged
     Suites,
     /// The chart is valid and renders
@@ -74,7 +76,7 @@ enum Stage {
 }
 
 impl Stage {
-    const ALL: [Stage; 12] = [
+    const ALL: [Stage; 13] = [
         Stage::Fmt,
         Stage::Layers,
         Stage::Clippy,
@@ -82,6 +84,7 @@ impl Stage {
         Stage::Crds,
         Stage::Interop,
         Stage::Histories,
+        Stage::Conformance,
         Stage::Suites,
         Stage::Helm,
         Stage::Up,
@@ -94,6 +97,7 @@ impl Stage {
             Stage::Fmt | Stage::Layers | Stage::Clippy | Stage::Unit | Stage::Crds => true,
             Stage::Interop
             | Stage::Histories
+            | Stage::Conformance
             | Stage::Suites
             | Stage::Helm
             | Stage::Up
@@ -261,10 +265,13 @@ impl Session<'_> {
                 "histories",
                 "--exclude",
                 "interop",
+                "--exclude",
+                "conformance",
                 "--locked",
             ]),
             Stage::Interop => self.interop(log),
             Stage::Histories => self.histories(log),
+            Stage::Conformance => self.conformance(log),
             Stage::Suites => self.suites(log),
             Stage::Up => self.up(log),
             Stage::Crds => run::run_logged(&mut self.xtask(&["crds", "--check"])?, log),
@@ -361,6 +368,16 @@ impl Session<'_> {
                 self.project.target.join("debug/libslow_disk.so"),
             )
             .env("HISTORIES_CHECKER", checker);
+        run::run_logged(&mut cargo, log)
+    }
+
+    fn conformance(&self, log: &Path) -> Result<()> {
+        let classpath = java::classpath(self.project, self.progress)?;
+        let server = self.server(log)?;
+        let mut cargo = self.cargo(&["test", "--package", "conformance", "--locked"]);
+        cargo
+            .env("CONFORMANCE_JAVA_CLASSPATH", classpath)
+            .env("CONFORMANCE_SERVER", server);
         run::run_logged(&mut cargo, log)
     }
 
