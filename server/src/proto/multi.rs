@@ -4,6 +4,7 @@
 use super::OpCode;
 use super::change::{PathVersion, SetDataRequest};
 use super::create::{CreateMode, CreateRequest, CreateTtlRequest};
+use super::record;
 use super::watches::path;
 use crate::jute::{JuteError, Reader, Record, Writer, text};
 use std::borrow::Cow;
@@ -35,7 +36,12 @@ impl<'a> MultiRead<'a> {
                 let _watch = input.boolean()?;
                 reads.push((header.op, path));
             } else {
-                read_op(header.op, input)?;
+                if path(&mut input.clone()).is_ok() {
+                    read_op(header.op, input)?;
+                } else {
+                    // Nobody looks at the path of what is not carried out, not even for null.
+                    record::skip_part(header.op, input)?;
+                }
                 writes = true;
             }
         }

@@ -67,26 +67,39 @@ fn skip_multi(input: &mut Reader<'_>) -> Result<(), JuteError> {
     while let Ok(header) = MultiHeader::read(input)
         && !header.done
     {
-        let found = match header.op {
-            OpCode::CREATE | OpCode::CREATE2 | OpCode::CREATE_CONTAINER => {
-                let mut create = input.clone();
-                let found = skip(header.op, input).is_ok();
-                if found && has_flags_but_no_list(&mut create)? {
-                    return Err(JuteError::BadLength(-1));
-                }
-                found
-            }
-            OpCode::CREATE_TTL | OpCode::DELETE | OpCode::SET_DATA => {
-                skip(header.op, input).is_ok()
-            }
-            OpCode::CHECK => skip(OpCode::DELETE, input).is_ok(),
-            _ => false,
-        };
-        if !found {
+        let mut part = input.clone();
+        if skip_part(header.op, input).is_err() {
             break;
+        }
+        let is_create = matches!(
+            header.op,
+            OpCode::CREATE | OpCode::CREATE2 | OpCode::CREATE_CONTAINER
+        );
+        if is_create && has_flags_but_no_list(&mut part)? {
+            return Err(JuteError::BadLength(-1));
         }
     }
     Ok(())
+}
+
+/// Moves past one operation of a multi.
+///
+/// # Errors
+/// [`JuteError`] where there is none.
+pub(super) fn skip_part(op: OpCode, input: &mut Reader<'_>) -> Result<(), JuteError> {
+    match op {
+        OpCode::CREATE
+        | OpCode::CREATE2
+        | OpCode::CREATE_CONTAINER
+        | OpCode::CREATE_TTL
+        | OpCode::DELETE
+        | OpCode::SET_DATA => skip(op, input),
+        OpCode::CHECK => skip(OpCode::DELETE, input),
+        OpCode(other) => Err(JuteError::BadValue {
+            what: "an operation of a multi",
+            value: i64::from(other),
+        }),
+    }
 }
 
 fn has_flags_but_no_list(create: &mut Reader<'_>) -> Result<bool, JuteError> {

@@ -71,12 +71,12 @@ impl Generator {
     fn steps(mut self) -> Vec<Step> {
         self.flavor = self.any(&FLAVORS);
         let mut steps = vec![self.open(0), self.root()];
-        if self.flavor == Flavor::Quotas {
-            steps.extend(self.quota());
-        }
         if !self.once_in(4) {
             let step = self.plant();
             steps.push(step);
+        }
+        if self.flavor == Flavor::Quotas {
+            steps.extend(self.quota());
         }
         let length = self.rng.usize(6..22);
         for _ in 0..length {
