@@ -18,6 +18,8 @@ pub(super) enum Choice {
     Close,
     /// It leaves its session to expire.
     Abandon,
+    /// It goes away for longer than its session lives, and comes back for it.
+    Oversleep,
 }
 
 /// A client's idea of the registers: their versions, or that there is no such node.
@@ -76,6 +78,9 @@ pub(super) fn choose(
     }
     if roll < 18 {
         return Choice::Abandon;
+    }
+    if roll < 20 {
+        return Choice::Oversleep;
     }
     if roll < 90 {
         let name = format!("{client}-{:08}", numbers.next() & 0xffff_ffff);

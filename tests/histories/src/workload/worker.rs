@@ -23,6 +23,9 @@ use std::time::{Duration, Instant};
 /// `ClientCnxn.java` PING_XID.
 const PING_XID: i32 = -2;
 
+/// Longer than a session lives, and than a leader takes to notice.
+const OVERSLEEP: Duration = Duration::from_millis(4_200);
+
 /// One client at work.
 pub(super) struct Worker {
     shared: Arc<Shared>,
@@ -82,6 +85,7 @@ impl Worker {
                 Choice::Move => self.connection = None,
                 Choice::Close => self.close(),
                 Choice::Abandon => self.end_session(SessionEnd::Abandoned),
+                Choice::Oversleep => self.oversleep(),
             }
             sleep(Duration::from_micros(self.random.between(0, 5_000)));
         }
@@ -186,6 +190,15 @@ impl Worker {
         } else {
             SessionEnd::Abandoned
         });
+    }
+
+    /// Leaves the session alone until it has expired, unless a new leader has given it more time.
+    fn oversleep(&mut self) {
+        self.connection = None;
+        let wake = Instant::now() + OVERSLEEP;
+        while self.shared.phase() == RUNNING && Instant::now() < wake {
+            sleep(Duration::from_millis(50));
+        }
     }
 
     fn end_session(&mut self, end: SessionEnd) {
