@@ -6,6 +6,7 @@ mod doctored;
 mod leaders;
 mod random;
 mod scene;
+mod sessions;
 
 use histories::Outcome;
 use histories::environment::Environment;
@@ -49,6 +50,10 @@ pub(crate) const ALL: &[Case] = &[
     Case {
         name: "slow_disks_slow_nobody_but_themselves",
         run: disks::run,
+    },
+    Case {
+        name: "a_write_of_a_session_that_has_moved_on_comes_too_late",
+        run: sessions::run,
     },
     Case {
         name: "doctored_histories_are_rejected",
