@@ -67,6 +67,16 @@ pub(crate) const FOR_PYTHON: &[Need] = &[debian("python3", "python3")];
 /// For running Apache ZooKeeper beside our server.
 pub(crate) const FOR_JAVA: &[Need] = &[debian("java", "default-jre-headless")];
 
+/// For the programs that use ZooKeeper as applications do.
+pub(crate) const FOR_APPLICATIONS: &[Need] = &[
+    debian("javac", "default-jdk-headless"),
+    debian("cc", "gcc"),
+    debian("/usr/include/zookeeper/zookeeper.h", "libzookeeper-mt-dev"),
+];
+
+/// For libFuzzer, which the fuzz targets build from its sources.
+pub(crate) const FOR_FUZZ: &[Need] = &[debian("c++", "g++")];
+
 /// For fetching Apache ZooKeeper.
 pub(crate) const FOR_JARS: &[Need] = &[debian("mvn", "maven")];
 

@@ -4,6 +4,7 @@ mod bench;
 mod cluster;
 mod crds;
 mod debian;
+mod fuzz;
 mod hash;
 mod image;
 mod java;
@@ -88,6 +89,8 @@ enum Task {
     Mutants(mutants::MutantOptions),
     /// Run the checks and tests
     Test(test::TestOptions),
+    /// Feed every decoder what libFuzzer makes up
+    Fuzz(fuzz::FuzzOptions),
     /// Measure, side by side with Apache ZooKeeper
     Bench {
         /// What is measured
@@ -146,6 +149,7 @@ fn run(Cli { instance, task }: Cli) -> Result<()> {
         Task::Crds { check } => crds::crds(&project, check),
         Task::Layers => layers::layers(&project),
         Task::Mutants(options) => mutants::mutants(&project, &options),
+        Task::Fuzz(options) => fuzz::fuzz(&project, &progress, &options),
         Task::Test(options) => test::test(&project, &progress, &instance, &options),
         Task::Bench { scenario } => bench::bench(&project, &progress, &scenario),
     }

@@ -14,7 +14,7 @@ use crate::cluster::Cluster;
 use crate::progress::Progress;
 use crate::project::{IMAGE, Project, VERSION};
 use crate::tools::Tools;
-use crate::{DEFAULT_INSTANCE, debian, java, python, run};
+use crate::{DEFAULT_INSTANCE, debian, fuzz, java, python, run};
 
 /// The instance that tests use, so that a person's own cluster stays as it is.
 const TEST_INSTANCE: &str = "test";
@@ -65,6 +65,10 @@ enum Stage {
     Conformance,
     /// The suites of kazoo and go-zookeeper, unchanged
     Suites,
+    /// Curator's recipes and the C client, with a leader killed in the middle
+    Applications,
+    /// Every decoder with bytes that libFuzzer makes up, for a short while
+    Fuzz,
     /// The chart is valid and renders
     Helm,
     /// The README's first command, on a cluster of its own
@@ -76,7 +80,7 @@ enum Stage {
 }
 
 impl Stage {
-    const ALL: [Stage; 13] = [
+    const ALL: [Stage; 15] = [
         Stage::Fmt,
         Stage::Layers,
         Stage::Clippy,
@@ -86,6 +90,8 @@ impl Stage {
         Stage::Histories,
         Stage::Conformance,
         Stage::Suites,
+        Stage::Applications,
+        Stage::Fuzz,
         Stage::Helm,
         Stage::Up,
         Stage::Cluster,
@@ -99,6 +105,8 @@ impl Stage {
             | Stage::Histories
             | Stage::Conformance
             | Stage::Suites
+            | Stage::Applications
+            | Stage::Fuzz
             | Stage::Helm
             | Stage::Up
             | Stage::Cluster
@@ -273,6 +281,8 @@ impl Session<'_> {
             Stage::Histories => self.histories(log),
             Stage::Conformance => self.conformance(log),
             Stage::Suites => self.suites(log),
+            Stage::Applications => self.applications(log),
+            Stage::Fuzz => fuzz::short(self.project, self.progress, log),
             Stage::Up => self.up(log),
             Stage::Crds => run::run_logged(&mut self.xtask(&["crds", "--check"])?, log),
             Stage::Helm => self.helm(log),
@@ -393,6 +403,20 @@ impl Session<'_> {
             .arg(self.project.cache.join("suites"))
             .arg(server);
         run::run_logged(&mut suites, log)
+    }
+
+    fn applications(&self, log: &Path) -> Result<()> {
+        debian::require(self.project, self.progress, debian::FOR_APPLICATIONS)?;
+        let python = python::ready(self.project, self.progress)?;
+        let jars = java::curator(self.project, self.progress)?;
+        let server = self.server(log)?;
+        let mut programs = Command::new(python);
+        programs
+            .arg(self.project.root.join("tests/applications/run.py"))
+            .arg("--jars")
+            .arg(jars)
+            .arg(server);
+        run::run_logged(&mut programs, log)
     }
 
     /// From nothing to a Ready ensemble by the README's first command, and the table it shows.
