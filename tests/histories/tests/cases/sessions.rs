@@ -21,68 +21,78 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) fn run(environment: &Environment) -> Outcome<String> {
     let ensemble = Ensemble::start(environment, 3)?;
     for attempt in 1..=ATTEMPTS {
-        let refused = late_write(&ensemble).map_err(|error| {
-            format!("attempt {attempt}: {error}\n{}", ensemble.keep("sessions"))
-        })?;
-        if refused {
-            return Ok(format!("the late write was refused, at attempt {attempt}"));
+        ensemble.wait_until_all_serve(PATIENCE * 6)?;
+        let leader = ensemble.leader_other_than(None)?;
+        // A machine that stalls may cost a connection, and the attempt with it.
+        match late_write(&ensemble, leader) {
+            Ok(Late::Refused) => {
+                return Ok(format!("the late write was refused, at attempt {attempt}"));
+            }
+            Ok(Late::Done(what)) => return Err(format!("{what}\n{}", ensemble.keep("sessions"))),
+            Ok(Late::Missed) | Err(_) => ensemble.network.heal()?,
         }
-        ensemble.wait_until_all_serve(Duration::from_secs(30))?;
     }
     Err(format!(
         "the late write never arrived in {ATTEMPTS} attempts"
     ))
 }
 
-/// Whether the late write arrived, and was refused.
-fn late_write(ensemble: &Ensemble) -> Outcome<bool> {
-    let leader = ensemble.leader_other_than(None)?;
+/// What became of the late write.
+enum Late {
+    /// It arrived, and was refused.
+    Refused,
+    /// It never arrived.
+    Missed,
+    /// It was done, which it must not be.
+    Done(String),
+}
+
+fn late_write(ensemble: &Ensemble, leader: usize) -> io::Result<Late> {
     let (slow, quick) = ((leader + 1) % 3, (leader + 2) % 3);
-    let said = |error: io::Error| error.to_string();
-    let (mut old, session) = open(ensemble.address(slow), None).map_err(said)?;
-    old.send(&[create()]).map_err(said)?;
-    let created = old.receive().map_err(said)?;
+    let (mut old, session) = open(ensemble.address(slow), None)?;
+    old.send(&[create()])?;
+    let created = old.receive()?;
     if !matches!(created.error, code::OK | code::NODE_EXISTS) {
-        return Err(format!("the node could not be made: {}", created.error));
+        return Ok(Late::Missed);
     }
     let cut = Cuts::from([(ensemble.network.host(slow), ensemble.network.host(leader))]);
-    ensemble.network.cut(&cut)?;
-    old.send(&[set(2, "older")]).map_err(said)?;
-    let moved = open(ensemble.address(quick), Some(&session)).map_err(said);
-    let written = moved.and_then(|(mut new, _)| {
-        new.send(&[set(3, "newer")]).map_err(said)?;
-        new.receive().map_err(said).map(|reply| (new, reply))
-    });
-    ensemble.network.heal()?;
-    let (mut new, written) = written?;
+    ensemble.network.cut(&cut).map_err(io::Error::other)?;
+    old.send(&[set(2, "older")])?;
+    let (mut new, _) = open(ensemble.address(quick), Some(&session))?;
+    new.send(&[set(3, "newer")])?;
+    let written = new.receive()?;
+    ensemble.network.heal().map_err(io::Error::other)?;
     if written.error != code::OK {
-        return Err(format!(
-            "the session could not go on elsewhere: {}",
-            written.error
-        ));
+        return Ok(Late::Missed);
     }
     let late = old.receive();
-    new.send(&[get()]).map_err(said)?;
-    let reply = new.receive().map_err(said)?;
-    let value = In(&reply.body).string().map_err(said)?;
+    new.send(&[get()])?;
+    let reply = new.receive()?;
+    let value = In(&reply.body).string()?;
     if value != "newer" {
-        return Err(format!("'{value}' is there, and 'newer' was written last"));
+        return Ok(Late::Done(format!(
+            "'{value}' is there, and 'newer' was written last"
+        )));
     }
     if let Ok(reply) = late {
-        return match reply.error {
-            code::SESSION_MOVED => Ok(true),
-            error => Err(format!(
+        return Ok(match reply.error {
+            code::SESSION_MOVED => Late::Refused,
+            error => Late::Done(format!(
                 "the late write came to error {error} at {:x}, behind {:x}",
                 reply.zxid, written.zxid
             )),
-        };
+        });
     }
     // The connection ended: because the write was refused, which takes a place in the order, or
     // because its member was given up before the write arrived.
-    new.send(&[set(5, "newest"), close()]).map_err(said)?;
-    let next = new.receive().map_err(said)?;
-    let _closed = new.receive().map_err(said)?;
-    Ok(next.zxid == written.zxid + 2)
+    new.send(&[set(5, "newest"), close()])?;
+    let next = new.receive()?;
+    let _closed = new.receive()?;
+    Ok(if next.zxid == written.zxid + 2 {
+        Late::Refused
+    } else {
+        Late::Missed
+    })
 }
 
 fn open(address: Ipv4Addr, session: Option<&Session>) -> io::Result<(Connection, Session)> {
