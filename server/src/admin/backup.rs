@@ -66,10 +66,14 @@ impl RateLimiter {
 }
 
 /// Why a command is not carried out, with the code for it.
-struct Refusal(StatusCode, &'static str);
+pub(super) struct Refusal(StatusCode, &'static str);
 
 /// What `Authorization: scheme [proof]` proves.
-fn authenticated(service: &Service, headers: &HeaderMap, from: IpAddr) -> Result<Vec<Id>, Refusal> {
+pub(super) fn authenticated(
+    service: &Service,
+    headers: &HeaderMap,
+    from: IpAddr,
+) -> Result<Vec<Id>, Refusal> {
     const NOT_PROVEN: Refusal = Refusal(StatusCode::UNAUTHORIZED, "Not authenticated");
     let Some(header) = headers.get(AUTHORIZATION) else {
         let text = "Auth info is missing for the command";
@@ -93,7 +97,7 @@ fn authenticated(service: &Service, headers: &HeaderMap, from: IpAddr) -> Result
 }
 
 /// Whether these identities may do everything to the root node: each permission by itself.
-fn authorized(service: &Service, ids: &[Id]) -> Result<(), Refusal> {
+pub(super) fn authorized(service: &Service, ids: &[Id]) -> Result<(), Refusal> {
     if service.settings.skip_acl {
         return Ok(());
     }
@@ -143,7 +147,7 @@ fn admitted(
     admin.service.maintenance().ok_or(refusal)
 }
 
-fn refused(asked: &str, from: SocketAddr, Refusal(code, text): Refusal) -> Response {
+pub(super) fn refused(asked: &str, from: SocketAddr, Refusal(code, text): Refusal) -> Response {
     warn!(command = asked, %from, reason = text, "an admin command was refused");
     page(code, asked, error(text))
 }

@@ -2,6 +2,7 @@
 //! Source for the commands: `Commands.java`, `JettyAdminServer.java`.
 
 use super::backup::{Limits, restore, snapshot};
+use super::hand_over::hand_over;
 use super::pages::{self, Asked, NOT_SERVING};
 use super::{VERSION, commands};
 use crate::service::{LearnerStatus, MemberState, Service, Serving};
@@ -248,6 +249,7 @@ async fn post_command(
     body: Body,
 ) -> Response {
     match pages::full_name(&asked) {
+        None if asked == "hand_over" => hand_over(&admin, &headers, from).await,
         None => unknown(&asked),
         Some("restore") => restore(&admin, &asked, &headers, from, body).await,
         Some(name) => {

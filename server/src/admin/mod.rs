@@ -4,6 +4,7 @@
 mod backup;
 mod commands;
 pub mod four_letter;
+mod hand_over;
 mod http;
 mod pages;
 

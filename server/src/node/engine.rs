@@ -20,7 +20,7 @@ use crate::service::{Service, Serving};
 use crate::storage::{DynamicConfigFiles, EpochFiles, StorageError};
 use crate::tree::Database;
 use crate::txn::{Preparer, TxnEntry};
-use crate::zab::{Entry, Input, LeaderMessage, NowMs, Output, Standing, Zab};
+use crate::zab::{Entry, Input, LeaderMessage, LearnerMessage, NowMs, Output, Standing, Zab};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -239,7 +239,12 @@ impl Engine {
                 self.step(Input::Notification { from, notification })
             }
             PeerEvent::LearnerSaid { conn, said } => match said {
-                FromLearner::Zab(message) => self.step(Input::FromLearner { conn, message }),
+                FromLearner::Zab(message) => {
+                    // With this one a learner has caught up.
+                    self.status_is_stale |=
+                        matches!(message, LearnerMessage::Ack { zxid } if zxid.counter() == 0);
+                    self.step(Input::FromLearner { conn, message })
+                }
                 other => {
                     self.step(Input::LearnerHeard { conn })?;
                     self.learner_said(conn, other)

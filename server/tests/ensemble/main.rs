@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use zookeeper_client::{Acls, CreateMode};
+use zookeeper_client::{Acls, CreateMode, Error};
 
 /// A writer that goes on whatever happens, and what was acknowledged to it.
 struct Writer {
@@ -30,7 +30,14 @@ impl Writer {
         let stopped = Arc::clone(&stop);
         let task = tokio::spawn(async move {
             let mut client = connect(&cluster).await;
-            create(&client, parent, b"").await.expect("the parent");
+            loop {
+                match create(&client, parent, b"").await {
+                    // Its own, whose answer a change of leaders took away.
+                    Ok(_) | Err(Error::NodeExists) => break,
+                    Err(Error::ConnectionLoss) => {}
+                    Err(other) => panic!("the parent is refused: {other}"),
+                }
+            }
             let mut report = Report {
                 acknowledged: BTreeSet::new(),
                 longest_gap: Duration::ZERO,

@@ -180,3 +180,31 @@ async fn a_leader_that_is_told_to_end_hands_over() {
         assert_all_there(member, "/load", &report.acknowledged).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_is_asked_to_hands_over_and_follows_its_successor() {
+    const SOMEBODY: &str = "Authorization: digest somebody:secret\r\n";
+    let path = "/commands/hand_over";
+    let ensemble = Ensemble::start(3);
+    ensemble.wait_until_all_serve();
+    let writer = Writer::start(ensemble.connect_string(), "/load");
+    let leader = ensemble.leader();
+    let ask = |member: &harness::Member, headers| member.page("POST", path, headers, b"");
+    let member = &ensemble.members[leader];
+    let (code, _, _) = ask(member, "").expect("an answer");
+    assert_eq!(code, 401);
+    let (code, _, body) = ask(member, SOMEBODY).expect("an answer");
+    let answer: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+    assert_eq!(code, 200, "{answer}");
+    let next = usize::try_from(answer["leader"].as_u64().expect("a number")).expect("an id") - 1;
+    assert_ne!(next, leader);
+    assert_eq!(ensemble.leader(), next);
+    // Who does not lead has nothing to hand over.
+    let (code, _, _) = ask(&ensemble.members[leader], SOMEBODY).expect("an answer");
+    assert_eq!(code, 409);
+    let report = writer.stop().await;
+    println!("longest gap {:?}", report.longest_gap);
+    for member in &ensemble.members {
+        assert_all_there(member, "/load", &report.acknowledged).await;
+    }
+}
