@@ -89,7 +89,7 @@ pub(super) fn metrics(service: &Service) -> Vec<(&'static str, Figure)> {
                 whole(db.tree.approximate_data_size()),
             ),
             ("global_sessions", whole(db.sessions().len())),
-            ("local_sessions", Figure::Whole(0)),
+            ("local_sessions", whole(service.local_session_count())),
             ("digest_mismatches_count", whole(db.digest_mismatches())),
         ]);
     }

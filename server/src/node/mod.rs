@@ -17,6 +17,7 @@ mod engine;
 mod error;
 mod full_disk;
 mod keeper;
+mod local_sessions;
 mod log_thread;
 mod membership;
 mod read_only;

@@ -4,6 +4,7 @@
 
 use super::NodeError;
 use super::engine::{Engine, Order};
+use super::local_sessions::LocalSessions;
 use crate::ids::{ConnId, ServerId, SessionId, WallMs, Xid, Zxid};
 use crate::jute::{Reader, Record};
 use crate::net::peer::ToLearner;
@@ -30,6 +31,8 @@ pub(super) struct Sessions {
     tick_ms: i32,
     /// Who lives; kept by a leader and a standalone server.
     tracker: SessionTracker,
+    /// Those that the ensemble does not know.
+    pub(super) local: Option<LocalSessions>,
     /// Clients that wait for the leader's word on their session.
     revalidating: HashMap<SessionId, ConnId>,
     /// A learner's syncs on their way to the leader, oldest first.
@@ -41,10 +44,11 @@ pub(super) struct Sessions {
 }
 
 impl Sessions {
-    pub(super) fn new(tick_ms: i32, started: Instant) -> Self {
+    pub(super) fn new(tick_ms: i32, local: Option<LocalSessions>, started: Instant) -> Self {
         Sessions {
             tick_ms,
             tracker: SessionTracker::new(tick_ms),
+            local,
             revalidating: HashMap::new(),
             syncs_sent: VecDeque::new(),
             syncs_held: VecDeque::new(),
@@ -59,7 +63,7 @@ impl Sessions {
     }
 
     /// Milliseconds on the tracker's clock.
-    fn now_ms(&self) -> i64 {
+    pub(super) fn now_ms(&self) -> i64 {
         i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX)
     }
 }
@@ -79,12 +83,25 @@ impl Engine {
             // Its connection is closed already, or about to be.
             return Ok(());
         }
+        let Some(request) = self.submit_local(request)? else {
+            return Ok(());
+        };
+        let is_sync = request.request.op == OpCode::SYNC;
+        if is_sync && self.decides() {
+            self.hold_sync(SyncOrigin::Ours(request));
+            return Ok(());
+        }
+        self.pass_on(&request.request)?;
+        if is_sync && self.link.is_some() {
+            self.sessions.syncs_sent.push_back(request);
+        }
+        Ok(())
+    }
+
+    /// Has a request of our own proposed: by us, or by our leader.
+    pub(super) fn pass_on(&mut self, request: &Request) -> Result<(), NodeError> {
         if self.decides() {
-            if request.request.op == OpCode::SYNC {
-                self.hold_sync(SyncOrigin::Ours(request));
-                return Ok(());
-            }
-            return self.propose(&request.request, self.me);
+            return self.propose(request, self.me);
         }
         let Some(link) = &self.link else {
             return Ok(());
@@ -95,7 +112,7 @@ impl Engine {
             op,
             body,
             auth,
-        } = &request.request;
+        } = request;
         link.send(FromLearner::Request {
             session: *session,
             cxid: *xid,
@@ -103,15 +120,16 @@ impl Engine {
             body: body.clone(),
             auth: auth.to_vec(),
         });
-        if *op == OpCode::SYNC {
-            self.sessions.syncs_sent.push_back(request);
-        }
         Ok(())
     }
 
     /// A client of ours wants to go on with its session.
     pub(super) fn revalidate(&mut self, conn: ConnId, session: SessionId, timeout_ms: i32) {
-        if self.decides() {
+        let now_ms = self.sessions.now_ms();
+        let local = self.sessions.local.as_mut();
+        if local.is_some_and(|local| local.touch(session, timeout_ms, now_ms)) {
+            self.service.revalidated(conn, session, true);
+        } else if self.decides() {
             let valid = self.session_lives_at(session, timeout_ms, self.me);
             self.service.revalidated(conn, session, valid);
         } else if let Some(link) = &self.link {
@@ -191,7 +209,7 @@ impl Engine {
     }
 
     pub(super) fn answer_ping(&mut self) {
-        let touched = self.service.drain_touched();
+        let touched = self.drain_heard();
         if let Some(link) = &self.link {
             link.send(FromLearner::Ping { touched });
         }
@@ -262,7 +280,8 @@ impl Engine {
 
     fn check_session(&mut self, request: &Request, owner: ServerId) -> SessionCheck {
         let now_ms = self.sessions.now_ms();
-        let tracker = &mut self.sessions.tracker;
+        let me = self.me;
+        let Sessions { tracker, local, .. } = &mut self.sessions;
         match request.op {
             OpCode::CREATE_SESSION => {
                 // A malformed timeout is refused where the request is prepared.
@@ -278,7 +297,12 @@ impl Engine {
             }
             // The server's own request, without a session.
             OpCode::DELETE_CONTAINER => SessionCheck::Ok,
-            _ => tracker.check(request.session, owner),
+            _ => match local {
+                Some(local) if !tracker.contains(request.session) => {
+                    local.check(request.session, owner, me)
+                }
+                _ => tracker.check(request.session, owner),
+            },
         }
     }
 
@@ -324,6 +348,9 @@ impl Engine {
             match &entry.txn {
                 Txn::CreateSession { timeout_ms } => {
                     self.sessions.tracker.add(session, *timeout_ms, now_ms);
+                    if let Some(local) = &mut self.sessions.local {
+                        local.remove(session);
+                    }
                 }
                 Txn::CloseSession { .. } => self.sessions.tracker.remove(session),
                 _ => {}
@@ -343,6 +370,9 @@ impl Engine {
 
     pub(super) fn forget_sessions(&mut self) {
         self.sessions.tracker = SessionTracker::new(self.sessions.tick_ms);
+        if let Some(local) = &mut self.sessions.local {
+            local.forget();
+        }
         self.sessions.revalidating.clear();
         self.sessions.syncs_sent.clear();
         self.sessions.syncs_held.clear();
@@ -357,11 +387,12 @@ impl Engine {
         let round_ms = u64::try_from(self.sessions.tick_ms / 2).unwrap_or(0).max(1);
         self.sessions.next_round = now + Duration::from_millis(round_ms);
         self.status_is_stale = true;
+        self.tend_local_sessions();
         if !self.serving || !self.decides() {
             return Ok(());
         }
         let now_ms = self.sessions.now_ms();
-        for (session, timeout_ms) in self.service.drain_touched() {
+        for (session, timeout_ms) in self.drain_heard() {
             self.sessions.tracker.touch(session, timeout_ms, now_ms);
         }
         let expired = self.sessions.tracker.expired(now_ms);

@@ -7,6 +7,7 @@ use super::engine::{Engine, Order, Peers};
 use super::error::NodeError;
 use super::full_disk::FullDisk;
 use super::keeper::Keeper;
+use super::local_sessions::LocalSessions;
 use super::log_thread::LogThread;
 use super::read_only::ReadOnly;
 use super::requests::{Sessions, wall_now};
@@ -237,7 +238,8 @@ pub(super) async fn prepare(
     };
     let zab_settings = settings::for_zab(config, me);
     let preparer = Preparer::new(settings::for_preparer(config));
-    let sessions = Sessions::new(config.tick_time_ms, started);
+    let local = LocalSessions::new(config);
+    let sessions = Sessions::new(config.tick_time_ms, local, started);
     let containers = Containers::new(&config.container, started);
     let read_only = ReadOnly::new(config);
     let events = events.clone();

@@ -106,6 +106,10 @@ impl Service {
             note_touched(connection, &mut state, wake);
             return;
         }
+        if header.op == OpCode::CREATE_SESSION {
+            // A local session has become the ensemble's; nobody waits for that.
+            return;
+        }
         let Some(write) = state.take_write(header.cxid) else {
             // Not asked for here: another member's, an older connection's, or the leader's own
             // word that the session's time has run out.
@@ -150,6 +154,26 @@ impl Service {
         };
         self.done_with(&[write]);
         what
+    }
+
+    pub(super) fn finish_here(&self, conn: ConnId, xid: Xid, err: crate::proto::ErrorCode) {
+        let connection = self.registry.lock().get(conn).cloned();
+        let Some(connection) = connection else {
+            return;
+        };
+        {
+            let mut state = connection.state.lock();
+            let waits = state.queue.iter_mut().find(
+                |queued| matches!(queued, Queued::Write { xid: waiting, .. } if *waiting == xid),
+            );
+            let Some(waits) = waits else {
+                return;
+            };
+            if let Queued::Write { known, .. } = waits {
+                *known = Some(err);
+            }
+        }
+        connection.wake();
     }
 
     pub(super) fn finish_sync(&self, conn: ConnId, xid: Xid) {

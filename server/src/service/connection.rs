@@ -75,6 +75,8 @@ pub(crate) enum Queued {
         echo: Option<Bytes>,
         /// Bytes of the request's body, held here or by the ensemble.
         len_bytes: usize,
+        /// What is to be said once its turn has come, where the ensemble is not asked.
+        known: Option<ErrorCode>,
     },
     /// A read behind it.
     Read {
@@ -92,6 +94,15 @@ impl Queued {
             Queued::Write { len_bytes, .. } => *len_bytes,
             Queued::Read { body, .. } => body.len(),
         }
+    }
+}
+
+/// Whether what stands first in a queue waits for nobody.
+pub(crate) fn is_ready(first: Option<&Queued>) -> bool {
+    match first {
+        Some(Queued::Read { .. }) => true,
+        Some(Queued::Write { known, .. }) => known.is_some(),
+        None => false,
     }
 }
 
@@ -198,7 +209,7 @@ impl Connection {
 
     /// Whether a read stands first in the queue: what it waited for has come.
     pub(crate) fn has_ready_reads(&self) -> bool {
-        matches!(self.state.lock().queue.front(), Some(Queued::Read { .. }))
+        is_ready(self.state.lock().queue.front())
     }
 
     /// Has the connection's task look again.

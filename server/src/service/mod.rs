@@ -36,7 +36,7 @@ use crate::tree::{Database, Watches};
 use crate::txn::Request;
 use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicUsize, Ordering};
 use throttle::Throttle;
 
 /// A change on its way to the leader: writes, sync (9), createSession (-10, the body is the timeout
@@ -81,6 +81,7 @@ pub struct Service {
     consensus: RwLock<Option<Arc<dyn Consensus>>>,
     maintenance: RwLock<Option<Arc<dyn Maintenance>>>,
     next_session: AtomicI64,
+    local_session_count: AtomicUsize,
     /// What the database's last processed zxid is, for pings, which wait for no lock on it.
     applied: AtomicI64,
     /// What `registry.serving` is, for those who can't take its lock; 0 for none.
@@ -108,6 +109,7 @@ impl Service {
             consensus: RwLock::new(None),
             maintenance: RwLock::new(None),
             next_session: AtomicI64::new(first.0),
+            local_session_count: AtomicUsize::new(0),
             applied: AtomicI64::new(0),
             serving_code: AtomicU8::new(0),
         })
@@ -249,6 +251,23 @@ impl Service {
             self.stats.under_way(-changes);
             self.throttle.wake(self.stats.outstanding());
         }
+    }
+
+    /// Says how many sessions only this member knows.
+    pub(crate) fn set_local_session_count(&self, count: usize) {
+        self.local_session_count.store(count, Ordering::Relaxed);
+    }
+
+    /// Sessions that only this member knows.
+    #[must_use]
+    pub fn local_session_count(&self) -> usize {
+        self.local_session_count.load(Ordering::Relaxed)
+    }
+
+    /// The request that waits on the connection under this number is answered without the
+    /// ensemble, once its turn has come.
+    pub(crate) fn answer_here(&self, conn: ConnId, xid: Xid, err: crate::proto::ErrorCode) {
+        self.finish_here(conn, xid, err);
     }
 
     /// A sync came back from the leader behind all that was committed when it got there.

@@ -1,6 +1,8 @@
 //! Requests of one connection, as many at a time as one read of its socket brought.
 
-use super::connection::{CloseReason, ConnState, Connection, IDENTITIES_MAX, Phase, Queued};
+use super::connection::{
+    CloseReason, ConnState, Connection, IDENTITIES_MAX, Phase, Queued, is_ready,
+};
 use super::reads::{Reads, Refusal, WatchAccess};
 use super::stats::Latency;
 use super::status::Serving;
@@ -265,7 +267,7 @@ impl Service {
             }
         }
         // Reads that a full buffer keeps waiting are looked at again once some of it is sent.
-        served.held_back |= matches!(batch.state.queue.front(), Some(Queued::Read { .. }));
+        served.held_back |= is_ready(batch.state.queue.front());
         if batch.received > 0 {
             connection.heard.store(true, Ordering::Relaxed);
         }
@@ -282,7 +284,7 @@ impl Service {
         db: &Database,
         watches: &mut WatchAccess<'_>,
     ) {
-        if !matches!(state.queue.front(), Some(Queued::Read { .. })) {
+        if !is_ready(state.queue.front()) {
             return;
         }
         let mut batch = Batch {
@@ -297,7 +299,7 @@ impl Service {
         let bytes_max = self.settings.output_bytes_max;
         batch.ready_reads(db, watches, bytes_max);
         batch.finish();
-        if matches!(state.queue.front(), Some(Queued::Read { .. })) {
+        if state.phase == Phase::Open && is_ready(state.queue.front()) {
             tracing::warn!(peer = %connection.peer, session = %state.session, bytes_max,
                 "closing a client's connection: it asks for more than it takes");
             state.close(CloseReason::SlowReader);
@@ -371,14 +373,21 @@ impl Batch<'_> {
     fn ready_reads(&mut self, db: &Database, watches: &mut WatchAccess<'_>, bytes_max: usize) {
         while self.state.phase == Phase::Open
             && self.state.waiting_bytes() < bytes_max
-            && let Some(Queued::Read { .. }) = self.state.queue.front()
+            && is_ready(self.state.queue.front())
+            && let Some(queued) = self.state.dequeue()
         {
-            if let Some(queued) = self.state.dequeue()
-                && let Queued::Read { xid, op, body, at } = &queued
-            {
-                self.read(db, watches, *xid, *op, body, *at);
-                self.service.done_with(&[queued]);
+            match &queued {
+                Queued::Read { xid, op, body, at } => {
+                    self.read(db, watches, *xid, *op, body, *at);
+                }
+                Queued::Write {
+                    xid, op, at, known, ..
+                } => {
+                    let err = known.unwrap_or(ErrorCode::OK);
+                    self.known(db, *xid, *op, err, *at);
+                }
             }
+            self.service.done_with(&[queued]);
         }
     }
 
@@ -449,6 +458,22 @@ impl Batch<'_> {
         state.newest_zxid = zxid;
     }
 
+    /// Says what was known beforehand.
+    fn known(&mut self, db: &Database, xid: Xid, op: OpCode, err: ErrorCode, at: Instant) {
+        let zxid = db.last_processed();
+        let state = &mut *self.state;
+        write_bare_reply(&mut state.out, xid, zxid, err);
+        state.out_packets += 1;
+        state.newest_zxid = state.newest_zxid.max(zxid);
+        self.latency.add(1, self.now.duration_since(at));
+        state.info.last_op = short_name(op);
+        state.info.last_cxid = i64::from(xid.0);
+        state.info.last_zxid = zxid;
+        if op == OpCode::CLOSE_SESSION {
+            state.close(CloseReason::SessionClosed);
+        }
+    }
+
     fn write(
         &mut self,
         serving: Option<Serving>,
@@ -477,6 +502,7 @@ impl Batch<'_> {
         let state = &mut *self.state;
         let body = Bytes::copy_from_slice(body);
         state.enqueue(Queued::Write {
+            known: None,
             xid,
             op,
             at: self.now,

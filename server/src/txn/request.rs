@@ -29,4 +29,6 @@ pub enum SessionCheck {
     Expired,
     /// It is connected to another server by now.
     Moved,
+    /// Only its own member knows it: it may do all but own nodes.
+    Local,
 }

@@ -12,8 +12,12 @@ use std::sync::atomic::{AtomicI32, Ordering};
 const FRAME_MAX: usize = 1 << 20;
 /// `ZooDefs.java` OpCode.
 const CREATE: i32 = 1;
+const EXISTS: i32 = 3;
+const SYNC: i32 = 9;
 const CLOSE: i32 = -11;
-const EPHEMERAL: i32 = 1;
+/// `CreateMode.java`.
+pub(crate) const PERSISTENT: i32 = 0;
+pub(crate) const EPHEMERAL: i32 = 1;
 
 /// What takes a session along.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,13 +39,22 @@ impl Raw {
     /// Connects, with a session that there is or for a new one (`None`); with the session that the
     /// member gave, 0 where it refused.
     pub(crate) fn connect(member: &Member, session: Option<&Session>) -> Outcome<(Self, Session)> {
+        Self::connect_for(member, session, 10_000)
+    }
+
+    /// The same with a timeout of one's own.
+    pub(crate) fn connect_for(
+        member: &Member,
+        session: Option<&Session>,
+        timeout_ms: i32,
+    ) -> Outcome<(Self, Session)> {
         let stream = TcpStream::connect(("127.0.0.1", member.client_port)).intended(member)?;
         stream.set_read_timeout(Some(PATIENCE)).intended(member)?;
         let mut raw = Raw { stream };
         let mut body = Vec::new();
         body.extend(0_i32.to_be_bytes());
         body.extend(0_i64.to_be_bytes());
-        body.extend(10_000_i32.to_be_bytes());
+        body.extend(timeout_ms.to_be_bytes());
         body.extend(session.map_or(0, |session| session.id).to_be_bytes());
         body.extend(16_i32.to_be_bytes());
         body.extend(session.map_or([0; 16], |session| session.password));
@@ -60,6 +73,11 @@ impl Raw {
 
     /// Creates an ephemeral; the error code, or the connection's error.
     pub(crate) fn create(&mut self, path: &str) -> std::io::Result<i32> {
+        self.create_as(path, EPHEMERAL)
+    }
+
+    /// Creates a node of a kind; the error code, or the connection's error.
+    pub(crate) fn create_as(&mut self, path: &str, mode: i32) -> std::io::Result<i32> {
         let mut body = Vec::new();
         string(&mut body, path);
         body.extend(0_i32.to_be_bytes());
@@ -67,8 +85,23 @@ impl Raw {
         body.extend(31_i32.to_be_bytes());
         string(&mut body, "world");
         string(&mut body, "anyone");
-        body.extend(EPHEMERAL.to_be_bytes());
+        body.extend(mode.to_be_bytes());
         self.ask(CREATE, &body)
+    }
+
+    /// Asks for a node; the error code, or the connection's error.
+    pub(crate) fn exists(&mut self, path: &str) -> std::io::Result<i32> {
+        let mut body = Vec::new();
+        string(&mut body, path);
+        body.push(0);
+        self.ask(EXISTS, &body)
+    }
+
+    /// Waits for all that is committed; the error code, or the connection's error.
+    pub(crate) fn sync(&mut self, path: &str) -> std::io::Result<i32> {
+        let mut body = Vec::new();
+        string(&mut body, path);
+        self.ask(SYNC, &body)
     }
 
     /// Closes the session; the error code, or the connection's error.

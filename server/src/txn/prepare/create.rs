@@ -7,7 +7,7 @@ use crate::jute::Record;
 use crate::proto::create::{CreateMode, CreateRequest, CreateTtlRequest};
 use crate::proto::{ErrorCode, OpCode, Perms};
 use crate::tree::{CONTAINER_OWNER, EphemeralKind, StatPersisted, acl, paths, ttl_owner};
-use crate::txn::Txn;
+use crate::txn::{SessionCheck, Txn};
 
 impl Desk<'_> {
     pub(super) fn create_request(&mut self, op: OpCode) -> Prepared {
@@ -120,6 +120,9 @@ impl Desk<'_> {
         };
         if wrong {
             return Err(ErrorCode::BAD_ARGUMENTS);
+        }
+        if mode.is_ephemeral() && self.session == SessionCheck::Local {
+            return Err(ErrorCode::EPHEMERAL_ON_LOCAL_SESSION);
         }
         self.check_session()
     }

@@ -190,7 +190,7 @@ impl Desk<'_> {
     /// Source: `SessionTrackerImpl.java` checkSession.
     fn check_session(&self) -> Result<(), ErrorCode> {
         match self.session {
-            SessionCheck::Ok => Ok(()),
+            SessionCheck::Ok | SessionCheck::Local => Ok(()),
             SessionCheck::Expired => Err(ErrorCode::SESSION_EXPIRED),
             SessionCheck::Moved => Err(ErrorCode::SESSION_MOVED),
         }

@@ -17,6 +17,7 @@ struct Leader {
     preparer: Preparer,
     zxid: i64,
     waiting: Vec<TxnEntry>,
+    session: SessionCheck,
 }
 
 impl Leader {
@@ -26,6 +27,7 @@ impl Leader {
             preparer: Preparer::new(PrepareSettings::default()),
             zxid: 0,
             waiting: Vec::new(),
+            session: SessionCheck::Ok,
         }
     }
 
@@ -41,7 +43,7 @@ impl Leader {
         let (zxid, now) = (Zxid(self.zxid), WallMs(self.zxid));
         let prepared = self
             .preparer
-            .prepare(&self.db, &request, SessionCheck::Ok, zxid, now);
+            .prepare(&self.db, &request, self.session, zxid, now);
         self.waiting.push(prepared.clone());
         prepared.txn
     }
@@ -288,4 +290,24 @@ fn a_create_with_a_null_path_is_no_record_and_one_with_an_empty_path_a_bad_argum
     null[..4].copy_from_slice(&(-1_i32).to_be_bytes());
     let err = ErrorCode::MARSHALLING_ERROR;
     assert_eq!(leader.ask_from(7, OpCode::CREATE, null), Txn::Error { err });
+}
+
+#[test]
+fn a_local_session_may_do_all_but_own_a_node() {
+    let mut leader = Leader::new();
+    leader.session = SessionCheck::Local;
+    assert!(matches!(leader.create("/a", 0), Txn::Create { .. }));
+    let err = ErrorCode::EPHEMERAL_ON_LOCAL_SESSION;
+    // Before anything else that is wrong with it, as where its member says so.
+    assert_eq!(leader.create("/none/b", 1), Txn::Error { err });
+    let multi = MultiRequest {
+        ops: vec![
+            WriteOp::Create(OpCode::CREATE, creation("/a/b", 0)),
+            WriteOp::Create(OpCode::CREATE, creation("/a/c", 3)),
+        ],
+    };
+    let Txn::Multi { txns } = leader.ask(OpCode::MULTI, &multi) else {
+        panic!("a multi becomes a multi");
+    };
+    assert_eq!(txns[1], (OpCode::ERROR, Txn::Error { err }));
 }

@@ -2,6 +2,7 @@
 
 mod failing;
 mod layouts;
+mod local_sessions;
 mod moving;
 mod synchronizing;
 
@@ -38,6 +39,7 @@ impl Case {
 /// All of them, in the order in which they run.
 pub(crate) fn all() -> Vec<Case> {
     let mut cases = layouts::cases();
+    cases.extend(local_sessions::cases());
     cases.extend(synchronizing::cases());
     cases.extend(failing::cases());
     cases.extend(moving::cases());
