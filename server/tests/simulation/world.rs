@@ -336,6 +336,11 @@ impl World {
         let Some(zxid) = zab.next_zxid() else {
             return Ok(false);
         };
+        if zxid.counter() > self.config.counter_max {
+            return Err(format!(
+                "member {who} proposes {zxid}, past the epoch's end"
+            ));
+        }
         self.next_payload += 1;
         self.proposals += 1;
         let value = self.next_payload;

@@ -230,7 +230,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     mutation(
         "an empty disk votes",
         "",
-        ("|| vote.zxid == UNINITIALIZED", ""),
+        ("|| is_uninitialized_voter(core)", ""),
         "an_empty_disk_does_not_vote",
     ),
     mutation(
