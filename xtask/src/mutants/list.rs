@@ -297,15 +297,6 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "a_commit_of_another_proposal_ends_the_following",
     ),
     mutation(
-        "what was committed before NEWLEADER is acknowledged once more",
-        "",
-        (
-            "self.unacked.retain(|zxid| *zxid > committed);",
-            "let _ = committed;",
-        ),
-        "new_leader_is_acknowledged_only_when_the_log_is_durable_and_then_the_epoch",
-    ),
-    mutation(
         "a vote that ends a role is counted behind the result of the next round",
         "",
         (
