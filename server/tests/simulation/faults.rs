@@ -333,6 +333,10 @@ impl Run {
             world.members[who].cant_truncate = false;
             world.members[who].paused_until = world.members[who].paused_until.min(world.now);
             world.free_disk(who);
+            if world.members[who].forgotten {
+                // Without a leader that sends a tree it counts as empty until it starts anew.
+                world.crash(who, false);
+            }
             world.start(who)?;
         }
         let began = world.now;
