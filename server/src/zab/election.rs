@@ -209,11 +209,14 @@ impl Election {
             self.departed = None;
         }
         if !configs.is_voter(from) {
-            // An observer asks; it has no vote, but wants to know ours.
-            out.push(Output::Notify {
-                to: from,
-                notification: self.current(core, PeerState::Looking),
-            });
+            // An observer that asks has no vote, but wants to know ours. One that has a leader is
+            // not answered, as Java does: it would answer that, and so on without a pause.
+            if notification.state == PeerState::Looking {
+                out.push(Output::Notify {
+                    to: from,
+                    notification: self.current(core, PeerState::Looking),
+                });
+            }
             return;
         }
         let vote = notification.vote;
@@ -295,7 +298,9 @@ impl Election {
                 .get(&vote.leader)
                 .is_some_and(|(_, state)| *state == PeerState::Leading)
         };
-        leads && core.configs.is_quorum(followers)
+        // By the configuration in force alone: who has a proposed one in a tail that this leader does
+        // not have would never be led to it by the quorum of both.
+        leads && core.configs.active().membership.is_quorum(followers)
     }
 
     fn join(&mut self, vote: Vote) {
@@ -397,8 +402,7 @@ impl Election {
         } else {
             self.early.remove(&from);
         }
-        let asks = notification.state == PeerState::Looking || !core.configs.is_voter(from);
-        if asks {
+        if notification.state == PeerState::Looking {
             out.push(Output::Notify {
                 to: from,
                 notification: self.current(core, state),
