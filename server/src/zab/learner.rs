@@ -263,17 +263,28 @@ impl Learner {
         }
     }
 
-    /// The newest configuration that the leader knows. What we saw proposed and it did not is of an
-    /// earlier leader, and lost.
+    /// The newest configuration that the leader knows to be agreed on, or to be so with our
+    /// acknowledgement. What we saw proposed and is not in its log is of an earlier leader, and lost.
     fn take_config(&mut self, core: &mut Core, text: &str, out: &mut Vec<Output>) {
-        let Some(config) = core.newer_config_of(text) else {
-            core.forget_seen(out);
-            return;
+        let pending = |version| {
+            let mut pending = core.history.pending().iter();
+            pending.any(|entry| entry.zxid == version)
         };
-        if core.configs.seen().is_none_or(|seen| **seen != config) {
-            core.see(config, out);
+        let seen = core.configs.seen();
+        let is_proposed = seen.is_some_and(|seen| pending(seen.version));
+        match core.newer_config_of(text) {
+            // A Java leader's, proposed and not committed: COMMITANDACTIVATE says when.
+            Some(config) if pending(config.version) => {}
+            Some(config) => {
+                let config = Arc::new(config);
+                if !is_proposed && seen != Some(&config) {
+                    core.see(Config::clone(&config), out);
+                }
+                self.established = Some(config);
+            }
+            None if is_proposed => {}
+            None => core.forget_seen(out),
         }
-        self.established = core.configs.seen().cloned();
     }
 
     /// Appends a proposal that goes on where the log ends, or begins a later epoch with its first

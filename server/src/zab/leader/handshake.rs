@@ -161,9 +161,17 @@ impl Leader {
             }
         }
         learner.stage = Stage::AwaitingNewLeaderAck { sent: committed };
+        // Who acknowledges NEWLEADER puts its configuration in force with UPTODATE. That is right for
+        // one which this epoch completes, and not for one that has been proposed since: Java sends
+        // that too, and its members live by what nobody has committed.
+        let config = if self.progress == Progress::Broadcast {
+            core.configs.active()
+        } else {
+            core.configs.newest()
+        };
         out.push(send(LeaderMessage::NewLeader {
             zxid: self.epoch.start(),
-            config_text: core.configs.newest().text.clone(),
+            config_text: config.text.clone(),
         }));
     }
 }
