@@ -176,8 +176,11 @@ impl Core {
         told.filter(|told| told.version > self.configs.active.version)
     }
 
-    /// A configuration has been proposed.
+    /// A configuration has been proposed. Who lags comes past one that it knows to be in force.
     pub(super) fn see(&mut self, config: Config, out: &mut Vec<Output>) {
+        if config.version <= self.configs.active.version {
+            return;
+        }
         let config = Arc::new(config);
         self.configs.seen = Some(Arc::clone(&config));
         out.push(Output::ConfigSeen(Some(config)));

@@ -143,8 +143,11 @@ impl Leader {
             limit = self.durable_on_quorums(core);
         }
         let idle = core.history.pending().is_empty();
-        if idle && self.retires_at.is_some() {
-            return self.resign(core);
+        if idle
+            && self.retires_at.is_some()
+            && let next @ Next::Resign(..) = self.resign(core)
+        {
+            return next;
         }
         if idle && self.last_proposed.counter() >= self.counter_max {
             // All is committed, and nothing can follow in this epoch (ZOOKEEPER-1277).
