@@ -20,6 +20,8 @@ pub(crate) struct Checks {
     established: BTreeMap<Epoch, (usize, Vec<Zxid>)>,
     /// What each member has said is durable on its disk, to the leader of which epoch.
     vouched: BTreeMap<(Epoch, usize), Zxid>,
+    /// What each configuration that was ever in force says.
+    in_force: BTreeMap<Zxid, String>,
     pub(crate) spec: Spec,
 }
 
@@ -30,6 +32,7 @@ impl Checks {
             acknowledged: Vec::new(),
             established: BTreeMap::new(),
             vouched: BTreeMap::new(),
+            in_force: BTreeMap::new(),
             spec: Spec::new(members),
         }
     }
@@ -101,6 +104,21 @@ impl Checks {
         let said = self.vouched.range((epoch, 0)..(epoch.next(), 0));
         said.filter(move |(_, vouched)| **vouched >= zxid)
             .map(|((_, who), _)| *who)
+    }
+
+    /// A configuration is in force at a member: the same at all.
+    pub(crate) fn in_force(&mut self, version: Zxid, members: &str) -> Result<(), Fault> {
+        let known = self
+            .in_force
+            .entry(version)
+            .or_insert_with(|| members.to_owned());
+        if known == members {
+            Ok(())
+        } else {
+            Err(format!(
+                "configuration {version} is {known:?} here and {members:?} there"
+            ))
+        }
     }
 
     /// An entry reaches a tree: nothing is invented, nothing comes twice or out of order.

@@ -3,9 +3,10 @@
 
 use super::random::Random;
 use crate::ids::{Epoch, Zxid};
-use crate::zab::{Durable, Entry};
+use crate::zab::{Config, Durable, Entry};
 use bytes::Bytes;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// A transaction by its position and by what it is: no two proposals have the same value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub(crate) struct Txn {
 impl Txn {
     /// `None` for bytes that nobody in the simulation ever proposed.
     pub(crate) fn of(entry: &Entry) -> Option<Self> {
-        let value = entry.payload.as_ref().try_into().ok()?;
+        let value = *entry.payload.first_chunk()?;
         Some(Txn {
             zxid: entry.zxid,
             value: u64::from_be_bytes(value),
@@ -60,6 +61,9 @@ pub(crate) struct Disk {
     pub(crate) syncing: Option<usize>,
     /// The first record that is only half there; what stands behind it may be whole.
     torn: Option<usize>,
+    /// The configuration in force and a newer one that was proposed, each in a file of its own.
+    pub(crate) config: Option<Arc<Config>>,
+    pub(crate) config_seen: Option<Arc<Config>>,
     /// Goes up whenever the log is cut: a word about an older log says nothing about this one.
     pub(crate) generation: u64,
 }
@@ -75,6 +79,8 @@ impl Disk {
             synced: 0,
             syncing: None,
             torn: None,
+            config: None,
+            config_seen: None,
             generation: 0,
         }
     }

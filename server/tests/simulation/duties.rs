@@ -12,12 +12,20 @@ impl World {
         let others = self.checks.vouchers(zxid).filter(|other| *other != who);
         let own = (self.members[who].disk.synced_end() >= zxid).then_some(who);
         let vouchers = others.chain(own).map(server_id).collect::<Vec<ServerId>>();
-        if self.membership().is_quorum(vouchers.iter().copied()) {
-            return Ok(());
+        let in_force = self.config_on_disk(who);
+        // A reconfiguration needs both quorums.
+        let seen = self.members[who].disk.config_seen.as_deref();
+        let next = seen.filter(|seen| seen.version == zxid);
+        for config in [&in_force].into_iter().chain(next) {
+            if !config.membership.is_quorum(vouchers.iter().copied()) {
+                return Err(format!(
+                    "member {who} commits {zxid}, which is durable on {vouchers:?} only, no quorum \
+                     of {:?}",
+                    config.text
+                ));
+            }
         }
-        Err(format!(
-            "member {who} commits {zxid}, which is durable on {vouchers:?} only"
-        ))
+        Ok(())
     }
 
     /// A learner acknowledges only what its disk has synced.
@@ -53,6 +61,7 @@ impl World {
             "this member does not lead"
             | "the member has connected anew"
             | "its history is ahead of ours"
+            | "its configuration is newer than ours"
             | "it was silent for too long" => return Ok(()),
             "it acknowledged an epoch out of turn" | "it introduced itself twice" => {
                 Triggered::StateInconsistent
@@ -88,7 +97,7 @@ impl World {
         let roles = self.members[who].roles;
         self.input(who, Input::FromLeader { message })?;
         let member = &self.members[who];
-        let left = member.is_up() && member.roles != roles;
+        let left = member.is_up() && member.roles != roles && !member.reconfigured;
         match what {
             Some(what) if left && !tampered => {
                 self.checks

@@ -7,8 +7,7 @@ use super::member::Clock;
 use super::network::Packet;
 use super::world::{Event, World, place, server_id, trace};
 use crate::ids::Zxid;
-use crate::zab::{Codec, Config, Entry, Input, LeaderMessage, Membership, Output, Settings, Zab};
-use std::collections::BTreeMap;
+use crate::zab::{Entry, Input, LeaderMessage, Output, Settings, Zab};
 use std::rc::Rc;
 
 impl World {
@@ -57,23 +56,13 @@ impl World {
         self.start_sync(who);
     }
 
-    /// Who votes and how much, by configuration.
-    pub(crate) fn membership(&self) -> Membership {
-        let voters = (0..self.config.voters).map(server_id);
-        let observers = (self.config.voters..self.members.len()).map(server_id);
-        let weigh = |(who, weight): &(usize, i64)| (server_id(*who), *weight);
-        let groups = self.config.groups.iter();
-        let groups = groups.map(|group| group.iter().map(weigh).collect::<BTreeMap<_, _>>());
-        Membership::new(voters, observers).with_groups(groups.collect())
-    }
-
     pub(crate) fn settings(&self, who: usize) -> Settings {
         Settings {
             me: server_id(who),
-            config: Config::fixed(self.membership()),
-            config_seen: None,
-            reconfig_enabled: false,
-            codec: Codec::NONE,
+            config: self.config_on_disk(who),
+            config_seen: self.members[who].disk.config_seen.as_deref().cloned(),
+            reconfig_enabled: self.config.spares.is_some(),
+            codec: self.codec(),
             tick_ms: self.config.tick_ms,
             init_limit: self.config.init_limit,
             sync_limit: self.config.sync_limit,
@@ -268,6 +257,8 @@ impl World {
             Output::Notify { to, notification } => self.send_notification(who, to, notification),
             Output::Looking { reason } => {
                 self.rollovers += u64::from(reason.contains("used up"));
+                self.handed_over += u64::from(reason.contains("hand over"));
+                self.members[who].reconfigured = reason.contains("configuration");
                 self.members[who].leave_role();
                 self.checks.spec.leaves(who);
                 self.close_streams(who, false);
@@ -363,8 +354,8 @@ impl World {
                 member.disk.install(zxid, tree);
             }
             Output::Deliver(entry) => self.deliver(who, entry)?,
-            // Nothing is reconfigured here.
-            Output::ConfigSeen(_) | Output::ConfigActivated(_) => {}
+            Output::ConfigSeen(seen) => self.members[who].disk.config_seen = seen,
+            Output::ConfigActivated(config) => self.activated(who, config)?,
             Output::Serve => self.serve(who)?,
         }
         Ok(())
@@ -428,7 +419,10 @@ impl World {
             self.elections += 1;
             self.led_at = self.now;
             self.checks.leads(who, epoch, &member.tree)?;
+            let config = self.config_on_disk(who);
+            self.check_followed(who, epoch, &config)?;
         }
-        self.checks.serves(who, leader, epoch, &member.tree)
+        let tree = &self.members[who].tree;
+        self.checks.serves(who, leader, epoch, tree)
     }
 }

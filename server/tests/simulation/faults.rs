@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// All that can strike.
-pub(crate) const FAULTS: [&str; 21] = [
+pub(crate) const FAULTS: [&str; 23] = [
     "crash",
     "crash of the leader",
     "crash of all",
@@ -33,13 +33,16 @@ pub(crate) const FAULTS: [&str; 21] = [
     "death in the middle of a step",
     "death in a cut",
     "log that can't be cut",
+    "reconfiguration",
+    "hand-over in order",
 ];
 
 fn config(random: &mut Random) -> Config {
     let voters = [1, 2, 3, 3, 3, 3, 4, 5, 5, 7][random.below(10)];
     let slow = random.chance(20);
     let tick_ms = [100, 200, 200, 500][random.below(4)];
-    let groups = if voters >= 3 && random.chance(25) {
+    let spares = random.chance(35).then(|| random.below(4));
+    let groups = if voters >= 3 && spares.is_none() && random.chance(30) {
         groups(random, voters)
     } else {
         Vec::new()
@@ -47,6 +50,7 @@ fn config(random: &mut Random) -> Config {
     Config {
         voters,
         observers: [0, 0, 0, 1, 2][random.below(5)],
+        spares,
         groups,
         tick_ms,
         init_limit: 10,
@@ -113,6 +117,11 @@ pub(crate) fn run(seed: u64, trace: bool) -> (Result<Tally, Fault>, Vec<String>)
         interrupted_cuts: world.interrupted_cuts,
         unusable: world.unusable,
         rollovers: world.rollovers,
+        changing: u64::from(world.config.spares.is_some()),
+        rosters_proposed: world.rosters_proposed,
+        rosters_in_force: world.rosters_in_force,
+        stuck: world.stuck,
+        handed_over: world.handed_over,
         weighed: u64::from(!world.config.groups.is_empty()),
         evaluations: world.checks.spec.evaluations,
         faults: run.faults,
@@ -147,6 +156,9 @@ impl Run {
     }
 
     fn clients(&mut self) -> Result<(), Fault> {
+        if self.world.random.chance(4) {
+            self.world.reconfigure()?;
+        }
         for who in 0..self.world.members.len() {
             let member = &self.world.members[who];
             if member.leads.is_some() && member.paused_until <= self.world.now {
@@ -297,6 +309,11 @@ impl Run {
                 });
             }
             "log that can't be cut" => world.members[who].cant_truncate = true,
+            "reconfiguration" => return world.reconfigure(),
+            "hand-over in order" => {
+                let who = world.leader().unwrap_or(who);
+                world.input(who, Input::HandOver)?;
+            }
             other => return Err(format!("no such fault: {other}")),
         }
         Ok(true)
@@ -334,15 +351,20 @@ impl Run {
             world.members[who].paused_until = world.members[who].paused_until.min(world.now);
             world.free_disk(who);
             if world.members[who].forgotten {
-                // Without a leader that sends a tree it counts as empty until it starts anew.
+                // It counts as empty until it starts anew, or until a leader sends a tree.
                 world.crash(who, false);
             }
             world.start(who)?;
         }
+        world.tell_the_forgotten()?;
         let began = world.now;
         // A wrong turn costs one initLimit; nobody needs to take more than a few.
         let patience = 5 * world.config.tick_ms * world.config.init_limit + 10_000;
         if !world.run_while(patience, World::agrees)? {
+            if world.is_stuck_in_between() {
+                world.stuck += 1;
+                return Ok(patience);
+            }
             return Err(format!(
                 "no agreement {patience} ms after the faults: {}",
                 world.portrait()

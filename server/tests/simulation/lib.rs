@@ -33,6 +33,10 @@ mod queue;
 #[cfg(test)]
 mod random;
 #[cfg(test)]
+mod reconfigure;
+#[cfg(test)]
+mod roster;
+#[cfg(test)]
 mod scenarios;
 #[cfg(test)]
 mod spec;

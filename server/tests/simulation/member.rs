@@ -62,6 +62,8 @@ pub(crate) struct Member {
     pub(crate) leader: Option<usize>,
     /// Goes up whenever it begins to look for a leader.
     pub(crate) roles: u64,
+    /// Its last role ended because of a configuration.
+    pub(crate) reconfigured: bool,
     /// Its history could not be reconciled with a leader's: until that leader's tree comes,
     /// consensus counts it as empty, and the disk holds what it held.
     pub(crate) forgotten: bool,
@@ -98,6 +100,7 @@ impl Member {
             leader_stream: None,
             leader: None,
             roles: 0,
+            reconfigured: false,
             forgotten: false,
             cant_truncate: false,
             dies_after: None,

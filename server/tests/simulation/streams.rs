@@ -4,7 +4,7 @@ use super::checks::Fault;
 use super::network::{Packet, Stream};
 use super::world::{Event, World, place, server_id};
 use crate::ids::ServerId;
-use crate::zab::{Input, LearnerConn, LearnerMessage, Notification, Role};
+use crate::zab::{Input, LearnerConn, LearnerMessage, Notification};
 
 impl World {
     pub(crate) fn notify(&mut self, from: usize, to: usize) -> Result<(), Fault> {
@@ -249,13 +249,9 @@ impl World {
         };
         let info = LearnerMessage::Info {
             id: server_id(who),
-            role: if who < self.config.voters {
-                Role::Participant
-            } else {
-                Role::Observer
-            },
+            role: zab.role(),
             accepted_epoch: zab.accepted_epoch(),
-            config_version: 0,
+            config_version: zab.config().version.0,
         };
         self.next_stream += 1;
         let id = self.next_stream;

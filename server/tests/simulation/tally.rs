@@ -19,6 +19,11 @@ pub(crate) struct Tally {
     pub(crate) unusable: u64,
     pub(crate) rollovers: u64,
     pub(crate) weighed: u64,
+    pub(crate) changing: u64,
+    pub(crate) rosters_proposed: u64,
+    pub(crate) rosters_in_force: u64,
+    pub(crate) handed_over: u64,
+    pub(crate) stuck: u64,
     pub(crate) evaluations: u64,
     pub(crate) faults: BTreeMap<&'static str, u64>,
     /// How long each ensemble took to agree once the faults stopped, in simulated milliseconds.
@@ -39,6 +44,11 @@ impl Tally {
         self.unusable += other.unusable;
         self.rollovers += other.rollovers;
         self.weighed += other.weighed;
+        self.changing += other.changing;
+        self.rosters_proposed += other.rosters_proposed;
+        self.rosters_in_force += other.rosters_in_force;
+        self.handed_over += other.handed_over;
+        self.stuck += other.stuck;
         self.evaluations += other.evaluations;
         for (kind, count) in other.faults {
             *self.faults.entry(kind).or_default() += count;
@@ -59,6 +69,9 @@ impl Tally {
             ("histories that can't be reconciled", self.unusable),
             ("epochs used up", self.rollovers),
             ("weighed ensembles", self.weighed),
+            ("ensembles that change", self.changing),
+            ("configurations in force", self.rosters_in_force),
+            ("leaders that hand over", self.handed_over),
         ];
         for (what, count) in rare {
             assert!(count > 0, "no {what} ever came up");
@@ -73,11 +86,17 @@ impl fmt::Display for Tally {
         let percentile = |of: usize| recovery_ms[(recovery_ms.len() - 1) * of / 100];
         writeln!(
             f,
-            "{} seeds, {} of them with groups and weights: {} steps, {} proposals, {} acknowledged, \
+            "{} seeds, {} of them with groups and weights, {} with {} reconfigurations of which {} \
+             came in force ({} left in between), {} leaders that handed over: {} steps, {} proposals, {} acknowledged, \
              {} elections, {} snapshots sent, {} truncations, {} interrupted cuts, {} torn records, \
              {} histories that could not be reconciled, {} epochs used up",
             self.seeds,
             self.weighed,
+            self.changing,
+            self.rosters_proposed,
+            self.rosters_in_force,
+            self.stuck,
+            self.handed_over,
             self.steps,
             self.proposals,
             self.acknowledged,

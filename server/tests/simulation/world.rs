@@ -1,7 +1,7 @@
 //! The ensemble and all around it: events happen in the order of their time.
 
 use super::checks::{Checks, Fault};
-use super::disk::{Disk, Txn};
+use super::disk::Disk;
 use super::member::Member;
 use super::network::Network;
 use super::queue::Queue;
@@ -15,6 +15,8 @@ use std::collections::BTreeSet;
 pub(crate) struct Config {
     pub(crate) voters: usize,
     pub(crate) observers: usize,
+    /// How many more there are that may be added; `None` where the ensemble never changes.
+    pub(crate) spares: Option<usize>,
     /// Groups of voters with their weights; empty where a majority is a quorum.
     pub(crate) groups: Vec<Vec<(usize, i64)>>,
     pub(crate) tick_ms: u64,
@@ -41,6 +43,7 @@ impl Config {
         Config {
             voters,
             observers,
+            spares: None,
             groups: Vec::new(),
             tick_ms: 2000,
             init_limit: 10,
@@ -124,6 +127,13 @@ pub(crate) struct World {
     pub(crate) unusable: u64,
     /// Leaders that stepped down because their epoch's counter was used up.
     pub(crate) rollovers: u64,
+    /// Leaders that handed over.
+    pub(crate) handed_over: u64,
+    /// Configurations proposed, and put in force by a leader.
+    pub(crate) rosters_proposed: u64,
+    pub(crate) rosters_in_force: u64,
+    /// Whether only a hand could free it in the end.
+    pub(crate) stuck: u64,
     /// When the newest leader began to serve.
     pub(crate) led_at: u64,
     /// What happened, where somebody wants to read it.
@@ -132,7 +142,7 @@ pub(crate) struct World {
     pub(crate) stuck_disks: BTreeSet<usize>,
     queue: Queue<Event>,
     pub(crate) next_stream: u64,
-    next_payload: u64,
+    pub(crate) next_payload: u64,
     pub(crate) out: Vec<Output>,
 }
 
@@ -156,8 +166,9 @@ pub(crate) fn place(id: ServerId) -> usize {
 impl World {
     /// Members on empty, initialised disks; nobody has started.
     pub(crate) fn new(config: Config, seed: u64) -> Self {
-        let members = (0..config.voters + config.observers)
-            .map(|_| Member::new(Disk::empty(true), config.fsync_ms))
+        let first = config.voters + config.observers;
+        let members = (0..first + config.spares.unwrap_or(0))
+            .map(|who| Member::new(Disk::empty(who < first), config.fsync_ms))
             .collect::<Vec<_>>();
         World {
             config,
@@ -175,6 +186,10 @@ impl World {
             interrupted_cuts: 0,
             unusable: 0,
             rollovers: 0,
+            handed_over: 0,
+            rosters_proposed: 0,
+            rosters_in_force: 0,
+            stuck: 0,
             led_at: 0,
             trace: None,
             stuck_disks: BTreeSet::new(),
@@ -336,16 +351,7 @@ impl World {
         let Some(zxid) = zab.next_zxid() else {
             return Ok(false);
         };
-        if zxid.counter() > self.config.counter_max {
-            return Err(format!(
-                "member {who} proposes {zxid}, past the epoch's end"
-            ));
-        }
-        self.next_payload += 1;
-        self.proposals += 1;
-        let value = self.next_payload;
-        let txn = Txn { zxid, value };
-        self.checks.proposed(who, txn)?;
+        let txn = self.new_txn(who, zxid)?;
         let entry = txn.entry();
         self.input(who, Input::Propose { entry })?;
         Ok(true)
@@ -372,6 +378,9 @@ impl World {
         let tree = &self.members[leader].tree;
         self.members.iter().enumerate().all(|(who, member)| {
             let Some(zab) = &member.zab else { return true };
+            if !self.belongs(who, leader) {
+                return true;
+            }
             let stands = match zab.standing() {
                 Standing::Looking => false,
                 Standing::Leading { serving } => serving && who == leader,
@@ -385,15 +394,8 @@ impl World {
                 && member.tree_end == self.members[leader].tree_end
                 && member.disk.synced_end() == member.disk.end()
                 && zab.history().pending().is_empty()
+                && zab.config_seen().is_none()
         })
-    }
-
-    /// Whether the others that vote, each with a disk that counts, are a quorum.
-    pub(crate) fn remembers_without(&self, who: usize) -> bool {
-        let membership = self.membership();
-        let others = (0..self.members.len())
-            .filter(|other| *other != who && self.members[*other].disk.is_initialized());
-        !membership.is_voter(server_id(who)) || membership.is_quorum(others.map(server_id))
     }
 
     /// Where everybody stands, for a message.
@@ -403,8 +405,9 @@ impl World {
             .enumerate()
             .map(|(who, member)| match &member.zab {
                 Some(zab) => format!(
-                    "{who}: {:?}, accepted {} current {}, log {} tree {} synced {}; ",
+                    "{who}: {:?} in {:?}, accepted {} current {}, log {} tree {} synced {}; ",
                     zab.standing(),
+                    zab.config().text,
                     zab.accepted_epoch(),
                     zab.current_epoch(),
                     member.disk.end(),
