@@ -49,8 +49,6 @@ KAZOO_SLOW_FIRST = (
 # No file takes longer than this, in seconds, unless a test hangs.
 FILE_LIMIT = 240
 TEST_LIMIT = 60
-# Without the server's half of SASL kazoo's client asks for it without end, not even to be stopped.
-KAZOO_FILE_LIMITS = {"test_sasl": 60}
 
 
 def exclusions(suite):
@@ -148,7 +146,7 @@ def run_kazoo_file(python, file, port, patience, environment, scratch):
             start_new_session=True,
         )
         try:
-            process.wait(timeout=KAZOO_FILE_LIMITS.get(name, FILE_LIMIT) * patience)
+            process.wait(timeout=FILE_LIMIT * patience)
         except subprocess.TimeoutExpired:
             pass
         end_group(process)

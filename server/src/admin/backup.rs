@@ -92,8 +92,7 @@ pub(super) fn authenticated(
         (_, Some(proof)) => proof,
         (_, None) => return Err(NOT_PROVEN),
     };
-    let super_digest = service.settings.super_digest.as_deref();
-    identities(scheme, proof.as_bytes(), from, super_digest).ok_or(NOT_PROVEN)
+    identities(&service.settings.auth, scheme, proof.as_bytes(), from).ok_or(NOT_PROVEN)
 }
 
 /// Whether these identities may do everything to the root node: each permission by itself.

@@ -3,7 +3,7 @@
 use super::logging::Logging;
 use super::{FAILED, USAGE, fail, key_value};
 use crate::config::{IdNeed, ServerConfig, read_config};
-use crate::node;
+use crate::node::{self, NodeError};
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -41,6 +41,8 @@ impl Run {
         };
         match runtime.block_on(node::run(config)) {
             Ok(()) => ExitCode::SUCCESS,
+            // The stores belong to the configuration.
+            Err(error @ NodeError::Tls(_)) => fail(USAGE, error),
             Err(error) => fail(FAILED, error),
         }
     }

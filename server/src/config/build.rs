@@ -3,7 +3,7 @@
 use super::error::ConfigError;
 use super::settings::ServerConfig;
 use super::source::Settings;
-use super::{dynamic, foreign, sections};
+use super::{dynamic, foreign, sections, security};
 use crate::ensemble::{Ensemble, Role};
 use crate::ids::ServerId;
 use std::path::{Path, PathBuf};
@@ -67,8 +67,9 @@ fn build(mut settings: Settings, need: IdNeed, file: Option<&Path>) -> Result<Se
     let container = sections::container(s)?;
     let admin = sections::admin(s)?;
     let metrics = sections::metrics(s)?;
-    let auth = sections::auth(s)?;
-    let tls = sections::tls(s)?;
+    let tls = security::tls(s, client.secure_address.is_some())?;
+    let secure = client.secure_address.is_some() || tls.client_port_unification;
+    let auth = security::auth(s, secure)?;
     let listed = dynamic::ensemble(s, file, quorum.multi_address_enabled)?;
     let mut config = ServerConfig {
         file: file.map(Path::to_owned),

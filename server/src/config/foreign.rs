@@ -33,7 +33,6 @@ pub(super) fn reason(key: &str) -> Option<&'static str> {
         | "maxInProcessingDeadWatchers"
         | "netty.advancedFlowControl.enabled"
         | "netty.server.earlyDropSecureConnectionHandshakes"
-        | "netty.server.outstandingHandshake.limit"
         | "jute.maxbuffer.extrasize" => BUFFERS,
         "jvm.pause.monitor"
         | "jvm.pause.info-threshold.ms"

@@ -7,8 +7,10 @@ mod dynamic;
 mod error;
 mod foreign;
 mod sections;
+mod security;
 mod settings;
 mod source;
+mod tls;
 
 pub use crate::ensemble::{Ensemble, HostPort, Member, PeerAddress, Role};
 pub use crate::properties::{Property, parse as parse_properties};
@@ -18,6 +20,7 @@ pub use settings::{
     AdminConfig, AuthConfig, ClientConfig, Compression, ContainerConfig, DynamicConfig,
     MetricsConfig, PurgeConfig, QuorumConfig, ServerConfig, StorageConfig, TlsConfig,
 };
+pub use tls::{ClientAuth, StoreFile, StoreKind, TlsSide};
 
 #[cfg(test)]
 mod tests;

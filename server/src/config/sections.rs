@@ -2,12 +2,11 @@
 
 use super::error::ConfigError;
 use super::settings::{
-    AdminConfig, AuthConfig, ClientConfig, Compression, ContainerConfig, MetricsConfig,
-    PurgeConfig, QuorumConfig, StorageConfig, TlsConfig,
+    AdminConfig, ClientConfig, Compression, ContainerConfig, MetricsConfig, PurgeConfig,
+    QuorumConfig, StorageConfig,
 };
 use super::source::Settings;
 use crate::ensemble::{HostPort, Role};
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 type Result<T> = std::result::Result<T, ConfigError>;
@@ -157,7 +156,7 @@ pub(super) fn quorum(s: &mut Settings) -> Result<QuorumConfig> {
             (1, COUNT_MAX),
             60_000,
         )?,
-        leader_serves: yes_no(s, "leaderServes", true)?,
+        leader_serves: s.yes_no("leaderServes", true)?,
         observer_election_delay_ms: s.number_or(
             "observer.election.DelayMs",
             (0, COUNT_MAX),
@@ -180,26 +179,8 @@ pub(super) fn quorum(s: &mut Settings) -> Result<QuorumConfig> {
         sasl_enabled,
         sasl_server_required,
         sasl_learner_required,
-        sasl_server_login_context: s
-            .text("quorum.auth.server.saslLoginContext")
-            .unwrap_or_else(|| "QuorumServer".to_owned()),
-        sasl_learner_login_context: s
-            .text("quorum.auth.learner.saslLoginContext")
-            .unwrap_or_else(|| "QuorumLearner".to_owned()),
         oracle_path: s.text("oraclePath").map(PathBuf::from),
     })
-}
-
-/// `yes` and `no`, which some old keys use, or `true` and `false`.
-fn yes_no(s: &mut Settings, key: &str, default: bool) -> Result<bool> {
-    let Some(setting) = s.take(key) else {
-        return Ok(default);
-    };
-    match setting.value.to_ascii_lowercase().as_str() {
-        "yes" | "true" => Ok(true),
-        "no" | "false" => Ok(false),
-        _ => Err(setting.wrong(format!("`{}` must be yes or no", setting.value))),
-    }
 }
 
 pub(super) fn storage(s: &mut Settings) -> Result<StorageConfig> {
@@ -239,7 +220,7 @@ pub(super) fn storage(s: &mut Settings) -> Result<StorageConfig> {
             .map(|kb| kb * 1024),
         commit_log_count: s.number_or("commitLogCount", (0, 10_000_000), 500)?,
         snapshot_size_factor,
-        force_sync: yes_no(s, "forceSync", true)?,
+        force_sync: s.yes_no("forceSync", true)?,
         fsync_warning_threshold_ms: s.number_or(
             "fsync.warningthresholdms",
             (0, COUNT_MAX),
@@ -338,54 +319,4 @@ pub(super) fn metrics(s: &mut Settings) -> Result<MetricsConfig> {
     // The provider's other settings (exportJvmInfo, worker threads) are the Java machine's.
     let _ = s.starting_with("metricsProvider.");
     Ok(config)
-}
-
-pub(super) fn auth(s: &mut Settings) -> Result<AuthConfig> {
-    let mut providers = BTreeMap::new();
-    for (name, setting) in s.starting_with("authProvider.") {
-        providers.insert(name, setting.value);
-    }
-    Ok(AuthConfig {
-        skip_acl: yes_no(s, "skipACL", false)?,
-        super_digest: s.text("DigestAuthenticationProvider.superDigest"),
-        digest_enabled: s.flag("DigestAuthenticationProvider.enabled", true)?,
-        digest_algorithm: s
-            .text("DigestAuthenticationProvider.digestAlg")
-            .unwrap_or_else(|| "SHA1".to_owned()),
-        x509_super_user: s.text("X509AuthenticationProvider.superUser"),
-        sasl_super_user: s.text("superUser"),
-        enforce_auth: s.flag("enforce.auth.enabled", false)?,
-        enforce_auth_schemes: s
-            .take("enforce.auth.schemes")
-            .map(|schemes| list(&schemes.value))
-            .unwrap_or_default(),
-        session_requires_sasl: s.flag("sessionRequireClientSASLAuth", false)?,
-        allow_sasl_failed_clients: s.flag("allowSaslFailedClients", false)?,
-        eager_acl_check: s.flag("enableEagerACLCheck", false)?,
-        ensemble_names: s
-            .take("ensembleAuthName")
-            .map(|names| list(&names.value))
-            .unwrap_or_default(),
-        ip_uses_x_forwarded_for: s.flag("IPAuthenticationProvider.usexforwardedfor", false)?,
-        providers,
-        audit_enabled: s.flag("audit.enable", false)?,
-    })
-}
-
-pub(super) fn tls(s: &mut Settings) -> Result<TlsConfig> {
-    let mut tls = TlsConfig {
-        quorum_enabled: s.flag("sslQuorum", false)?,
-        quorum_port_unification: s.flag("portUnification", false)?,
-        quorum_reload: s.flag("sslQuorumReloadCertFiles", false)?,
-        client_port_unification: s.flag("client.portUnification", false)?,
-        client_reload: s.flag("client.certReload", false)?,
-        ..TlsConfig::default()
-    };
-    for (name, setting) in s.starting_with("ssl.") {
-        match name.strip_prefix("quorum.") {
-            Some(name) => tls.quorum.insert(name.to_owned(), setting.value),
-            None => tls.client.insert(name, setting.value),
-        };
-    }
-    Ok(tls)
 }

@@ -1,6 +1,9 @@
 //! The values a server runs with. Every field has its zoo.cfg key's meaning and, unless it is said
 //! otherwise, its default in Apache ZooKeeper 3.9.5.
 
+use super::tls::TlsSide;
+use crate::auth::password_hash::PasswordHash;
+use crate::auth::{Credentials, Users};
 use crate::ensemble::{Ensemble, HostPort, Member, Role};
 use crate::ids::ServerId;
 use std::collections::BTreeMap;
@@ -208,10 +211,6 @@ pub struct QuorumConfig {
     pub sasl_server_required: bool,
     /// `quorum.auth.learnerRequireSasl`.
     pub sasl_learner_required: bool,
-    /// `quorum.auth.server.loginContext`.
-    pub sasl_server_login_context: String,
-    /// `quorum.auth.learner.loginContext`.
-    pub sasl_learner_login_context: String,
     /// `oraclePath`, the file with a 1 or 0 that decides between two members.
     pub oracle_path: Option<PathBuf>,
 }
@@ -334,32 +333,40 @@ pub struct AuthConfig {
     /// `DigestAuthenticationProvider.enabled`.
     pub digest_enabled: bool,
     /// `DigestAuthenticationProvider.digestAlg`.
-    pub digest_algorithm: String,
+    pub digest_algorithm: PasswordHash,
+    /// Whether certificates prove who a client is: where there is a port with TLS.
+    pub x509_enabled: bool,
     /// `X509AuthenticationProvider.superUser`.
     pub x509_super_user: Option<String>,
-    /// `superUser` of SASL.
-    pub sasl_super_user: Option<String>,
-    /// `enforce.auth.enabled`.
-    pub enforce_auth: bool,
-    /// `enforce.auth.schemes`.
-    pub enforce_auth_schemes: Vec<String>,
-    /// `sessionRequireClientSASLAuth`.
-    pub session_requires_sasl: bool,
+    /// Whether access lists may name the scheme `sasl`: where an `authProvider.N` says so, or
+    /// there are users without a JAAS file.
+    pub sasl_enabled: bool,
+    /// Those who may log in by SASL; `None` where nobody may, and tokens get no answer.
+    pub sasl_users: Option<Users>,
+    /// `superUser` and `superUser.X` of SASL.
+    pub sasl_super_users: Vec<String>,
+    /// `enforce.auth.schemes` where `enforce.auth.enabled`, or `sasl` where
+    /// `sessionRequireClientSASLAuth`: a client has to prove one of them to be served.
+    pub enforced_schemes: Option<Vec<String>>,
     /// `allowSaslFailedClients`.
     pub allow_sasl_failed_clients: bool,
     /// `enableEagerACLCheck`.
     pub eager_acl_check: bool,
-    /// `ensembleAuthName`: the names a client may say with the scheme `ensemble`.
-    pub ensemble_names: Vec<String>,
-    /// `IPAuthenticationProvider.usexforwardedfor`.
-    pub ip_uses_x_forwarded_for: bool,
+    /// Whether an `authProvider.N` brings the scheme `ensemble`.
+    pub ensemble_enabled: bool,
+    /// `ensembleAuthName`: the names a client may say with the scheme `ensemble`; `None` for all.
+    pub ensemble_names: Option<Vec<String>>,
+    /// Those who may log in as members, from the section `QuorumServer` of the JAAS file.
+    pub quorum_server_users: Option<Users>,
+    /// Name and password by which this member logs in to others, from the section `QuorumLearner`.
+    pub quorum_learner_login: Option<Credentials>,
     /// `authProvider.N`: class names by `N`.
     pub providers: BTreeMap<String, String>,
     /// `audit.enable`.
     pub audit_enabled: bool,
 }
 
-/// Keys and stores as they were given, the two sides apart.
+/// TLS of both sides.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsConfig {
     /// `sslQuorum`.
@@ -372,8 +379,8 @@ pub struct TlsConfig {
     pub client_port_unification: bool,
     /// `client.certReload`.
     pub client_reload: bool,
-    /// `ssl.X` by `X`: clients.
-    pub client: BTreeMap<String, String>,
-    /// `ssl.quorum.X` by `X`: the other members.
-    pub quorum: BTreeMap<String, String>,
+    /// `ssl.X`: clients.
+    pub client: TlsSide,
+    /// `ssl.quorum.X`: the other members.
+    pub quorum: TlsSide,
 }

@@ -194,6 +194,18 @@ impl Settings {
         }
     }
 
+    /// `yes` and `no`, which some old keys use, or `true` and `false`.
+    pub(super) fn yes_no(&mut self, key: &str, default: bool) -> Result<bool, ConfigError> {
+        let Some(setting) = self.take(key) else {
+            return Ok(default);
+        };
+        match setting.value.to_ascii_lowercase().as_str() {
+            "yes" | "true" => Ok(true),
+            "no" | "false" => Ok(false),
+            _ => Err(setting.wrong(format!("`{}` must be yes or no", setting.value))),
+        }
+    }
+
     /// Keys that nobody asked for.
     pub(super) fn not_understood(&self) -> impl Iterator<Item = (&str, &Setting)> {
         self.by_key

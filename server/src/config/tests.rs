@@ -374,17 +374,30 @@ fn a_dynamic_file_holds_the_ensemble_and_its_version_in_its_name() {
 fn prefixed_keys_are_kept_for_those_who_know_them() {
     let config = Files::new()
         .read(
-            "dataDir=DIR\nclientPort=1\nssl.keyStore.location=/k\nssl.quorum.keyStore.location=/q\n\
-             sslQuorum=true\nauthProvider.1=org.example.Auth\nsuperUser=sam\n\
+            "dataDir=DIR\nclientPort=1\nssl.keyStore.location=/k.jks\nssl.quorum.keyStore.location=/q.pem\n\
+             ssl.quorum.trustStore.location=/t.p12\nssl.keyStore.password=secret\n\
+             sslQuorum=true\nauthProvider.1=org.example.Auth\nsuperUser=sam\nsuperUser.2=kim\n\
              metricsProvider.className=org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider\n\
              metricsProvider.httpPort=7001\n4lw.commands.whitelist=ruok, srvr\n",
         )
         .unwrap();
-    assert_eq!(config.tls.client["keyStore.location"], "/k");
-    assert_eq!(config.tls.quorum["keyStore.location"], "/q");
+    let own = config.tls.client.key_store.as_ref().unwrap();
+    assert_eq!(
+        (own.path.as_path(), own.kind),
+        (Path::new("/k.jks"), StoreKind::JksOrPkcs12)
+    );
+    assert_eq!(own.password, "secret");
+    let quorum = config.tls.quorum.key_store.as_ref().unwrap();
+    assert_eq!(
+        (quorum.path.as_path(), quorum.kind),
+        (Path::new("/q.pem"), StoreKind::Pem)
+    );
+    assert_eq!(config.auth.sasl_super_users, ["sam", "kim"]);
+    assert!(!format!("{config:?}").contains("secret"));
     assert!(config.tls.quorum_enabled && config.metrics.prometheus);
     assert_eq!(config.auth.providers["1"], "org.example.Auth");
     assert_eq!(config.metrics.port, 7001);
     assert_eq!(config.client.four_letter_words, ["ruok", "srvr"]);
-    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
+    assert!(config.warnings[0].contains("org.example.Auth"));
 }

@@ -2,6 +2,7 @@
 
 use crate::ids::Zxid;
 use crate::jute::JuteError;
+use crate::net::tls::TlsError;
 use crate::storage::StorageError;
 use std::io;
 
@@ -45,6 +46,9 @@ pub enum NodeError {
         /// Why.
         source: io::Error,
     },
+    /// TLS can't be had.
+    #[error("TLS: {0}")]
+    Tls(#[from] TlsError),
     /// The machine gives no thread, or no signal handler.
     #[error("can't {intention}: {source}")]
     System {

@@ -4,7 +4,8 @@ use super::membership;
 use crate::admin::AdminSettings;
 use crate::config::ServerConfig;
 use crate::ids::{ServerId, Zxid};
-use crate::service::Settings as ServiceSettings;
+use crate::service::{AuthSettings, Settings as ServiceSettings};
+use crate::tree::acl::Schemes;
 use crate::txn::PrepareSettings;
 use crate::zab::Settings as ZabSettings;
 use std::time::Duration;
@@ -33,7 +34,28 @@ pub(super) fn for_preparer(config: &ServerConfig) -> PrepareSettings {
         extended_types: config.container.extended_types_enabled,
         digest: config.storage.digest_enabled,
         reconfig_enabled: config.reconfig_enabled,
-        ..PrepareSettings::default()
+        schemes: Schemes {
+            sasl: config.auth.sasl_enabled,
+            x509: config.auth.x509_enabled,
+            digest: config.auth.digest_enabled,
+        },
+    }
+}
+
+/// How clients prove who they are.
+fn for_auth(config: &ServerConfig) -> AuthSettings {
+    let auth = &config.auth;
+    AuthSettings {
+        super_digest: auth.super_digest.clone(),
+        digest_enabled: auth.digest_enabled,
+        digest_algorithm: auth.digest_algorithm,
+        sasl_users: auth.sasl_users.clone(),
+        sasl_super_users: auth.sasl_super_users.clone(),
+        x509_super_user: auth.x509_super_user.clone(),
+        enforced_schemes: auth.enforced_schemes.clone(),
+        allow_sasl_failed_clients: auth.allow_sasl_failed_clients,
+        ensemble_enabled: auth.ensemble_enabled,
+        ensemble_names: auth.ensemble_names.clone(),
     }
 }
 
@@ -54,7 +76,7 @@ pub(super) fn for_service(config: &ServerConfig, me: ServerId) -> ServiceSetting
         large_request_bytes_max: client.large_request_bytes_max,
         tcp_keep_alive: client.tcp_keep_alive,
         jute_max_buffer: client.jute_buffer_bytes_max,
-        super_digest: config.auth.super_digest.clone(),
+        auth: for_auth(config),
         skip_acl: config.auth.skip_acl,
         listen_backlog: client.listen_backlog,
         four_letter_words: crate::service::Whitelist::parse(&client.four_letter_words.join(",")),
@@ -105,6 +127,10 @@ fn configuration_lines(config: &ServerConfig, me: ServerId) -> Vec<(String, Stri
         .as_ref()
         .map_or(-1, |address| i32::from(address.port));
     line("clientPort", port.to_string());
+    // Source: the same, -1 where there is none.
+    let secure = config.client.secure_address.as_ref();
+    let secure = secure.map_or(-1, |address| i32::from(address.port));
+    line("secureClientPort", secure.to_string());
     line(
         "dataDir",
         config.data_dir.join("version-2").display().to_string(),

@@ -17,8 +17,9 @@ use super::{autopurge, settings};
 use crate::admin::{AdminServer, AdminSettings};
 use crate::config::{AdminConfig, HostPort, ServerConfig};
 use crate::ids::ServerId;
-use crate::net::client::Listener;
+use crate::net::client::{Listener, Security};
 use crate::net::peer::{Bind, ElectionNet, LearnerNet, LinkSettings, PeerSink, listen};
+use crate::net::tls::TlsServer;
 use crate::service::Service;
 use crate::storage::{DynamicConfigFiles, EpochFiles, Recovered, SnapshotDir, read_cluster_id};
 use crate::txn::Preparer;
@@ -44,6 +45,8 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
     for warning in &config.warnings {
         warn!("{warning}");
     }
+    // Before anything else is touched: a wrong store should leave no trace.
+    let tls = client_tls(&config)?;
     let (events, received) = mpsc::channel();
     let parts = prepare(&config, &events).await?;
     let service = Arc::clone(&parts.service);
@@ -59,6 +62,17 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
     if let Some(address) = &config.client.address {
         let (listener, bound) = bind_client(address, config.client.listen_backlog).await?;
         info!(address = %bound, "listening for clients");
+        let security = match &tls {
+            Some(tls) if config.tls.client_port_unification => Security::Either(Arc::clone(tls)),
+            _ => Security::Plain,
+        };
+        let listener = listener.with(security);
+        listeners.push(tokio::spawn(listener.run(Arc::clone(&service))));
+    }
+    if let (Some(address), Some(tls)) = (&config.client.secure_address, tls) {
+        let (listener, bound) = bind_client(address, config.client.listen_backlog).await?;
+        info!(address = %bound, "listening for clients with TLS");
+        let listener = listener.with(Security::Tls(tls));
         listeners.push(tokio::spawn(listener.run(Arc::clone(&service))));
     }
     if config.admin.enabled {
@@ -138,6 +152,15 @@ async fn start_admin(
             warn!(%error, "the AdminServer has ended");
         }
     }))
+}
+
+/// TLS of the ports of clients, where one of them has it.
+fn client_tls(config: &ServerConfig) -> Result<Option<Arc<TlsServer>>, NodeError> {
+    if config.client.secure_address.is_none() && !config.tls.client_port_unification {
+        return Ok(None);
+    }
+    let tls = TlsServer::new(config.tls.client.clone())?;
+    Ok(Some(Arc::new(tls)))
 }
 
 /// A client port's listener.

@@ -2,6 +2,7 @@
 //! that all its replies and events go into.
 
 use super::stats::Latency;
+use crate::auth::digest_md5::Exchange;
 use crate::ids::{ConnId, SessionId, Xid, Zxid};
 use crate::jute::Writer;
 use crate::proto::reply::{Frame, NOTIFICATION_XID};
@@ -126,6 +127,8 @@ pub(crate) struct ConnState {
     /// Whether the client knows of read-only servers, and so is told.
     pub(crate) says_read_only: bool,
     pub(crate) auth: Arc<[Id]>,
+    /// The login by SASL that has begun.
+    pub(crate) sasl: Option<Box<Exchange>>,
     pub(crate) close: Option<CloseReason>,
     /// Bytes the socket has not taken yet, besides `out`.
     pub(crate) sending: usize,
@@ -195,6 +198,7 @@ impl Connection {
                 timeout_ms: 0,
                 says_read_only: false,
                 auth: Arc::from([Id::new("ip", super::auth::host_address(peer.ip()))]),
+                sasl: None,
                 close: None,
                 sending: 0,
                 touched_by_batch: false,

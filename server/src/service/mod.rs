@@ -27,7 +27,7 @@ pub(crate) use connection::{Connection, Phase, Queued};
 pub use maintenance::{DirectorySizes, Maintenance, RestoreError, TakenSnapshot};
 pub(crate) use registry::Registry;
 pub(crate) use serve::{NextFrame, next_frame};
-pub use settings::{Settings, Whitelist};
+pub use settings::{AuthSettings, Settings, Whitelist};
 pub use stats::{Latency, Stats};
 pub use status::{LearnerStatus, MemberState, NodeStatus, Role, Serving};
 

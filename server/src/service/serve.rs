@@ -1,15 +1,11 @@
 //! Requests of one connection, as many at a time as one read of its socket brought.
 
-use super::connection::{
-    CloseReason, ConnState, Connection, IDENTITIES_MAX, Phase, Queued, is_ready,
-};
+use super::connection::{CloseReason, ConnState, Connection, Phase, Queued, is_ready};
 use super::reads::{Reads, Refusal, WatchAccess};
 use super::stats::Latency;
 use super::status::Serving;
-use super::{Service, WriteRequest, auth};
+use super::{Service, WriteRequest};
 use crate::ids::{Xid, Zxid};
-use crate::jute::{Reader, Record};
-use crate::proto::auth::AuthPacket;
 use crate::proto::reply::{FRAME_PREFIX, Frame, PING_XID, REQUEST_HEADER, write_bare_reply};
 use crate::proto::{ErrorCode, OpCode, record};
 use crate::tree::{Database, WatchEvent};
@@ -183,6 +179,7 @@ impl Service {
         let read_only = serving == Some(Serving::ReadOnly);
         let now = Instant::now();
         let max = self.settings.jute_max_buffer;
+        let auth = &self.settings.auth;
         let wants_tree = connection.has_ready_reads() || asks_the_tree(input, max, read_only);
         // The lock on the database comes before the connection's, so it is decided beforehand.
         let db = wants_tree.then(|| self.database.read());
@@ -228,7 +225,12 @@ impl Service {
             }
             served.consumed += FRAME_PREFIX + frame.len();
             batch.received += 1;
-            match class_of(op, body, read_only) {
+            let class = class_of(op, body, read_only);
+            if class != Class::Auth && !batch.state.is_authenticated(auth) {
+                batch.state.refuse_unauthenticated(connection, xid);
+                break;
+            }
+            match class {
                 Class::Read if op == OpCode::PING && batch.state.queue.is_empty() => {
                     batch.ping();
                 }
@@ -253,7 +255,8 @@ impl Service {
                 }
                 Class::Read => batch.refuse_large(body.len()),
                 Class::Write => batch.write(serving, xid, op, body, writes),
-                Class::Auth => batch.authenticate(xid, op, body),
+                Class::Auth if op == OpCode::SASL => batch.state.sasl(auth, connection, xid, body),
+                Class::Auth => batch.state.authenticate(auth, connection, xid, body),
                 Class::Unknown => {
                     write_bare_reply(
                         &mut batch.state.out,
@@ -520,56 +523,6 @@ impl Batch<'_> {
                 auth: Arc::clone(&state.auth),
             },
         });
-    }
-
-    /// Source: `ZooKeeperServer.java` processPacket. The reply does not wait for earlier requests.
-    fn authenticate(&mut self, xid: Xid, op: OpCode, body: &[u8]) {
-        if op == OpCode::SASL {
-            self.sasl(xid, body);
-            return;
-        }
-        let state = &mut *self.state;
-        let ids = match AuthPacket::read(&mut Reader::new(body)) {
-            Ok(packet) => {
-                let ip = self.connection.peer.ip();
-                let super_digest = self.service.settings.super_digest.as_deref();
-                auth::identities(&packet.scheme, &packet.auth, ip, super_digest)
-            }
-            Err(_) => {
-                state.close(CloseReason::BadPacket);
-                return;
-            }
-        };
-        state.out_packets += 1;
-        let Some(ids) = ids else {
-            write_bare_reply(&mut state.out, xid, Zxid::ZERO, ErrorCode::AUTH_FAILED);
-            state.close(CloseReason::AuthFailed);
-            return;
-        };
-        let mut all = state.auth.to_vec();
-        all.extend(ids.into_iter().filter(|id| !state.auth.contains(id)));
-        if all.len() > IDENTITIES_MAX {
-            write_bare_reply(&mut state.out, xid, Zxid::ZERO, ErrorCode::AUTH_FAILED);
-            state.close(CloseReason::AuthFailed);
-            return;
-        }
-        state.auth = all.into();
-        write_bare_reply(&mut state.out, xid, Zxid::ZERO, ErrorCode::OK);
-    }
-
-    /// Without a SASL server, Java answers every token with none and goes on.
-    /// Source: `ZooKeeperServer.java` processSasl.
-    fn sasl(&mut self, xid: Xid, body: &[u8]) {
-        let state = &mut *self.state;
-        // A null token is none either: Java throws, and with that the connection ends.
-        if !matches!(Reader::new(body).buffer_or_null(), Ok(Some(_))) {
-            state.close(CloseReason::BadPacket);
-            return;
-        }
-        let frame = Frame::reply(&mut state.out, xid, Zxid::ZERO, ErrorCode::OK);
-        state.out.buffer_or_null(None);
-        frame.end(&mut state.out);
-        state.out_packets += 1;
     }
 
     fn finish(self) {

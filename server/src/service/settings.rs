@@ -1,5 +1,7 @@
 //! What clients may do here, from zoo.cfg.
 
+use crate::auth::Users;
+use crate::auth::password_hash::PasswordHash;
 use crate::ids::ServerId;
 
 /// How the service treats clients. Every bound on what a client can cost stands here.
@@ -39,8 +41,8 @@ pub struct Settings {
     pub output_bytes_max: usize,
     /// How long a new connection has until its session stands, in milliseconds.
     pub handshake_ms: u64,
-    /// DigestAuthenticationProvider.superDigest: `super:<base64 of SHA-1>`.
-    pub super_digest: Option<String>,
+    /// How clients prove who they are.
+    pub auth: AuthSettings,
     /// skipACL.
     pub skip_acl: bool,
     /// clientPortListenBacklog, -1 for the default.
@@ -73,13 +75,55 @@ impl Default for Settings {
             jute_max_buffer: 0xf_ffff,
             output_bytes_max: 64 << 20,
             handshake_ms: 10_000,
-            super_digest: None,
+            auth: AuthSettings::default(),
             skip_acl: false,
             listen_backlog: -1,
             tcp_keep_alive: false,
             four_letter_words: Whitelist::default(),
             configuration: Vec::new(),
             initial_configuration: String::new(),
+        }
+    }
+}
+
+/// How clients prove who they are, and what comes of it.
+#[derive(Clone, Debug)]
+pub struct AuthSettings {
+    /// DigestAuthenticationProvider.superDigest: `super:` and the hash.
+    pub super_digest: Option<String>,
+    /// DigestAuthenticationProvider.enabled.
+    pub digest_enabled: bool,
+    /// DigestAuthenticationProvider.digestAlg.
+    pub digest_algorithm: PasswordHash,
+    /// Those who may log in by SASL; `None` where tokens get no answer.
+    pub sasl_users: Option<Users>,
+    /// Those of them who may do everything.
+    pub sasl_super_users: Vec<String>,
+    /// The subject of a certificate whose owner may do everything.
+    pub x509_super_user: Option<String>,
+    /// Schemes of which a client has to prove one to be served; `None` where none is asked.
+    pub enforced_schemes: Option<Vec<String>>,
+    /// allowSaslFailedClients: a client goes on without an identity after it failed to log in.
+    pub allow_sasl_failed_clients: bool,
+    /// Whether the scheme `ensemble` is there.
+    pub ensemble_enabled: bool,
+    /// The names it lets clients say; `None` for any.
+    pub ensemble_names: Option<Vec<String>>,
+}
+
+impl Default for AuthSettings {
+    fn default() -> Self {
+        AuthSettings {
+            super_digest: None,
+            digest_enabled: true,
+            digest_algorithm: PasswordHash::default(),
+            sasl_users: None,
+            sasl_super_users: Vec::new(),
+            x509_super_user: None,
+            enforced_schemes: None,
+            allow_sasl_failed_clients: false,
+            ensemble_enabled: false,
+            ensemble_names: None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Who may do what. Source: `ZooKeeperServer.java` checkACL and the authentication providers.
 
+use crate::auth::x509;
 use crate::proto::{Acl, Id, Perms};
 
 /// Whether a connection with the identities `ids` may do any of `wanted` to a node with this
@@ -74,10 +75,19 @@ impl Schemes {
         match id.scheme.as_str() {
             "ip" => ip_expression(&id.id).is_some(),
             "digest" => self.digest && java_split_count(&id.id, ':') == 2,
-            "sasl" => self.sasl && !id.id.is_empty(),
-            "x509" => self.x509 && id.id.contains('='),
+            "sasl" => self.sasl && is_principal(&id.id),
+            "x509" => self.x509 && x509::is_name(&id.id),
             _ => false,
         }
+    }
+}
+
+/// Whether Kerberos could name someone so: at most one `@`, and one `/` in front of it. Names without
+/// `@` may have any form. Source: `KerberosName.java`.
+fn is_principal(id: &str) -> bool {
+    match id.split_once('@') {
+        None => true,
+        Some((name, realm)) => !realm.contains(['/', '@']) && name.matches('/').count() <= 1,
     }
 }
 
@@ -299,6 +309,22 @@ mod tests {
         assert!(!valid("ip", "1:2:3:4:5:6:7::8"));
         assert!(!valid("world", "someone"));
         assert!(!valid("sasl", "me"));
+        assert!(!valid("x509", "CN=me"));
+        let schemes = Schemes {
+            sasl: true,
+            x509: true,
+            digest: false,
+        };
+        let valid = |scheme: &str, id: &str| schemes.is_valid(&Id::new(scheme, id));
+        for id in ["me", "a/b", "a/b/c", "me@REALM", "me/host@REALM", ""] {
+            assert!(valid("sasl", id), "{id}");
+        }
+        for id in ["a@b@c", "a/b/c@d", "a@b/c"] {
+            assert!(!valid("sasl", id), "{id}");
+        }
+        assert!(valid("x509", "CN=me,O=us"));
+        assert!(!valid("x509", "me"));
+        assert!(!valid("digest", "user:hash"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::client::*;
 use zookeeper_server::jute::Reader;
-use zookeeper_server::service::Settings;
+use zookeeper_server::service::{AuthSettings, Settings};
 
 #[test]
 fn digest_credentials_open_what_they_guard_and_hashes_are_masked_for_others() {
@@ -59,7 +59,10 @@ fn digest_credentials_open_what_they_guard_and_hashes_are_masked_for_others() {
 #[test]
 fn the_super_user_may_do_all() {
     let settings = Settings {
-        super_digest: Some("super:gG7s8t3oDEtIqF6DM9LlI/R+9Ss=".to_owned()),
+        auth: AuthSettings {
+            super_digest: Some("super:gG7s8t3oDEtIqF6DM9LlI/R+9Ss=".to_owned()),
+            ..AuthSettings::default()
+        },
         ..settings()
     };
     with_server(settings, |server| {

@@ -1,6 +1,9 @@
 //! Clients' sockets. Source: `NIOServerCnxnFactory.java`, `NIOServerCnxn.java`.
 
+mod secure;
 mod task;
+
+pub use secure::Security;
 
 use crate::service::Service;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -20,6 +23,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub struct Listener {
     socket: TcpListener,
+    security: Security,
 }
 
 impl Listener {
@@ -41,7 +45,15 @@ impl Listener {
         socket.listen(if backlog > 0 { backlog } else { LISTEN_BACKLOG })?;
         Ok(Listener {
             socket: TcpListener::from_std(socket.into())?,
+            security: Security::Plain,
         })
+    }
+
+    /// The same port with this kind of connections.
+    #[must_use]
+    pub fn with(mut self, security: Security) -> Self {
+        self.security = security;
+        self
     }
 
     /// The address taken.
@@ -63,8 +75,8 @@ impl Listener {
                             continue;
                         };
                         set_options(&stream, peer, &service);
-                        let task = task::Task::new(Arc::clone(&service), connection, stream);
-                        tasks.spawn(task.run());
+                        let forget = task::Forget::new(Arc::clone(&service), connection);
+                        tasks.spawn(secure::serve(stream, self.security.clone(), forget));
                     }
                     Err(error) => {
                         tracing::warn!(%error, "accepting a client's connection failed");

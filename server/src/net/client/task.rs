@@ -46,7 +46,10 @@ enum End {
 pub(super) struct Task<S> {
     service: Arc<Service>,
     connection: Arc<Connection>,
+    forget: Forget,
     stream: S,
+    /// The stream may hold back what was written to it, as TLS does.
+    unflushed: bool,
     /// The rest of a request whose end has not come, or requests that a bound holds back.
     input: Vec<u8>,
     held_back: bool,
@@ -59,11 +62,13 @@ pub(super) struct Task<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
-    pub(super) fn new(service: Arc<Service>, connection: Arc<Connection>, stream: S) -> Self {
+    pub(super) fn new(forget: Forget, stream: S) -> Self {
         Task {
-            service,
-            connection,
+            service: Arc::clone(&forget.0),
+            connection: Arc::clone(&forget.1),
+            forget,
             stream,
+            unflushed: false,
             input: Vec::new(),
             held_back: false,
             sending: Vec::new(),
@@ -76,8 +81,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
 
     /// Serves the connection until it ends.
     pub(super) async fn run(mut self) {
-        // Also where this future is dropped, as when the listener ends.
-        let forget = Forget(Arc::clone(&self.service), Arc::clone(&self.connection));
         let handshake = Duration::from_millis(self.service.settings.handshake_ms);
         let mut timer = Box::pin(tokio::time::sleep(handshake));
         let end = poll_fn(|cx| self.poll(cx, timer.as_mut())).await;
@@ -87,33 +90,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
             state.close
         };
         tracing::debug!(peer = %self.connection.peer, ?reason, "connection closed");
-        drop(forget);
+        drop(self.forget);
         if matches!(end, End::Done) {
             // A client that does not let go in time loses nothing but what it had not read.
-            let _ = tokio::time::timeout(LINGER, self.let_go()).await;
+            let _ = tokio::time::timeout(LINGER, let_go(&mut self.stream)).await;
         }
-    }
-
-    /// Ends the stream so that the last words arrive: with unread bytes left, closing a socket
-    /// resets it, and the client may then lose what it was sent.
-    async fn let_go(&mut self) {
-        let ended = poll_fn(|cx| Pin::new(&mut self.stream).poll_shutdown(cx)).await;
-        for _ in 0..LINGER_READS {
-            let more = ended.is_ok() && poll_fn(|cx| self.poll_discard(cx)).await;
-            if !more {
-                return;
-            }
-        }
-    }
-
-    /// Reads and forgets; true unless the other side has ended.
-    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        SCRATCH.with_borrow_mut(|scratch| {
-            let mut buffer = ReadBuf::new(scratch);
-            Pin::new(&mut self.stream)
-                .poll_read(cx, &mut buffer)
-                .map(|read| read.is_ok() && !buffer.filled().is_empty())
-        })
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Poll<End> {
@@ -183,7 +164,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
         loop {
             match self.poll_send(cx) {
                 Ok(true) => {}
-                Ok(false) if self.sent == self.sending.len() => return Poll::Ready(End::Done),
+                Ok(false) if self.sent == self.sending.len() && !self.unflushed => {
+                    return Poll::Ready(End::Done);
+                }
                 Ok(false) => break,
                 Err(_) => return Poll::Ready(End::Gone),
             }
@@ -203,13 +186,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
         let mut any = false;
         loop {
             if self.sent == self.sending.len() && !self.take_output() {
-                return Ok(any);
+                return self.poll_flush(cx).map(|()| any);
             }
             let rest = &self.sending[self.sent..];
             match Pin::new(&mut self.stream).poll_write(cx, rest) {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(sent)) => {
                     self.sent += sent;
+                    self.unflushed = true;
                     any = true;
                 }
                 Poll::Ready(Err(error)) => return Err(error),
@@ -219,6 +203,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
                 }
             }
         }
+    }
+
+    /// Has the stream send what it holds back, as far as the socket takes it now.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.unflushed {
+            match Pin::new(&mut self.stream).poll_flush(cx) {
+                Poll::Ready(flushed) => {
+                    flushed?;
+                    self.unflushed = false;
+                }
+                Poll::Pending => {}
+            }
+        }
+        Ok(())
     }
 
     /// Takes all output that has gathered. The empty buffer goes the other way, to be filled.
@@ -337,8 +335,45 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
     }
 }
 
-/// Forgets a connection however its task ends.
-struct Forget(Arc<Service>, Arc<Connection>);
+/// Ends the stream so that the last words arrive: with unread bytes left, closing a socket resets
+/// it, and the client may then lose what it was sent.
+async fn let_go<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
+    let ended = poll_fn(|cx| Pin::new(&mut *stream).poll_shutdown(cx)).await;
+    for _ in 0..LINGER_READS {
+        let more = ended.is_ok() && poll_fn(|cx| poll_discard(stream, cx)).await;
+        if !more {
+            return;
+        }
+    }
+}
+
+/// Reads and forgets; true unless the other side has ended.
+fn poll_discard<S: AsyncRead + Unpin>(stream: &mut S, cx: &mut Context<'_>) -> Poll<bool> {
+    SCRATCH.with_borrow_mut(|scratch| {
+        let mut buffer = ReadBuf::new(scratch);
+        Pin::new(stream)
+            .poll_read(cx, &mut buffer)
+            .map(|read| read.is_ok() && !buffer.filled().is_empty())
+    })
+}
+
+/// Forgets a connection however its task ends, and where its future is dropped, as when the
+/// listener ends.
+pub(super) struct Forget(Arc<Service>, Arc<Connection>);
+
+impl Forget {
+    pub(super) fn new(service: Arc<Service>, connection: Arc<Connection>) -> Self {
+        Forget(service, connection)
+    }
+
+    pub(super) fn service(&self) -> &Service {
+        &self.0
+    }
+
+    pub(super) fn connection(&self) -> &Connection {
+        &self.1
+    }
+}
 
 impl Drop for Forget {
     fn drop(&mut self) {
