@@ -2,7 +2,7 @@
 """Programs that use ZooKeeper as applications do, against a three-member ensemble of ours whose leader is killed in
 the middle.
 
-    run.py --jars DIRECTORY SERVER-PROGRAM [recipes] [c] [kafka]
+    run.py --jars DIRECTORY SERVER-PROGRAM [recipes] [c] [kafka] [bookkeeper]
 
 Each program is told the connect string. Where it prints `kill the leader`, the leader is killed with -9, the others
 elect, and the member comes back; the program is told by an empty line and goes on.
@@ -173,7 +173,12 @@ def kafka(ensemble, jars, scratch):
     converse(java("Kafka", class_path, ensemble.connect, str(scratch / "kafka")), ensemble)
 
 
-PROGRAMS = {"recipes": recipes, "c": c, "kafka": kafka}
+def bookkeeper(ensemble, jars, scratch):
+    class_path = compiled(HERE / "java" / "BookKeeper.java", jars, scratch / "bookkeeper-classes")
+    converse(java("BookKeeper", class_path, ensemble.connect, str(scratch / "bookkeeper")), ensemble)
+
+
+PROGRAMS = {"recipes": recipes, "c": c, "kafka": kafka, "bookkeeper": bookkeeper}
 
 
 def main():

@@ -547,6 +547,8 @@ public class ClientGolden {
         one.ask("getData with a path that is none", Body.request(17, 4).text("none").bool(false));
         one.ask("getData of an empty path", Body.request(18, 4).text("").bool(false));
         one.ask("a multi with a read in it", Body.request(19, 14).intField(4).bool(false).intField(-1).text("/a").bool(false).intField(-1).bool(true).intField(-1));
+        one.ask("a multi that creates in a mode that there is not", Body.request(22, 14).intField(1).bool(false).intField(-1).text("/mode").buffer(new byte[0]).intField(1).intField(31).text("world").text("anyone").intField(99).intField(-1).bool(true).intField(-1));
+        one.ask("a multi that creates with a time to live in a mode that there is not", Body.request(23, 14).intField(21).bool(false).intField(-1).text("/mode").buffer(new byte[0]).intField(1).intField(31).text("world").text("anyone").intField(99).longField(5).intField(-1).bool(true).intField(-1));
         one.ask("getEphemerals without a prefix", Body.request(21, 103).text(""));
         for (int type : TYPES) {
             one.ask("type " + type + " with an empty body", Body.request(100 + type, type));
