@@ -344,7 +344,8 @@ impl Session<'_> {
         // These are ignored elsewhere, since they need Java.
         let mut disks = self.cargo(&["test", "--package", "zookeeper-server", "--locked"]);
         disks
-            .args(["--test", "java_reads_ours", "--", "--ignored"])
+            .args(["--test", "java_reads_ours", "--test", "java_swaps_disks"])
+            .args(["--", "--ignored"])
             .env("ZOOKEEPER_CLASSPATH", &classpath);
         run::run_logged(&mut disks, log)?;
         let mut cargo = self.cargo(&["test", "--package", "interop", "--locked"]);

@@ -2,7 +2,7 @@
 
 use super::error::StorageError;
 use super::files;
-use super::snapshot::{SnapshotFile, list_snapshots, verify_snapshot};
+use super::snapshot::{self, SnapshotFile, list_snapshots};
 use crate::ids::Zxid;
 use std::path::{Path, PathBuf};
 
@@ -36,7 +36,7 @@ fn plan(snap_dir: &Path, log_dir: &Path, retain: usize) -> Result<Purged, Storag
         if kept.len() == retain.max(1) {
             break;
         }
-        match verify_snapshot(file) {
+        match snapshot::check(file) {
             Ok(_) => kept.push(file),
             Err(StorageError::WrongFile { .. }) => {}
             Err(other) => return Err(other),

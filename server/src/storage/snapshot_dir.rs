@@ -132,10 +132,10 @@ impl SnapshotDir {
                 behind.push(file.path);
                 continue;
             }
-            match snapshot::verify_snapshot(&file) {
+            match snapshot::check(&file) {
                 // Java's snapshots can hold parts of transactions behind their name.
                 Ok(info) if info.fuzzy_until <= to => {
-                    base = Some(info.zxid);
+                    base = Some(file.zxid);
                     break;
                 }
                 Ok(_) | Err(StorageError::WrongFile { .. }) => behind.push(file.path),

@@ -229,8 +229,11 @@ fn a_snapshot_cut_or_changed_anywhere_is_never_taken() {
         let whole = verify_snapshot(&file).unwrap();
         for cut in 0..bytes.len() {
             fs::write(&path, &bytes[..cut]).unwrap();
+            let skimmed = snapshot::check(&file);
             match verify_snapshot(&file) {
-                Err(StorageError::WrongFile { .. }) => {}
+                Err(StorageError::WrongFile { .. }) => {
+                    assert!(skimmed.is_err(), "{compression:?} cut at {cut}");
+                }
                 // Cut exactly between two sections: an older server's whole snapshot.
                 Ok(info) => assert_eq!(info.nodes, whole.nodes, "{compression:?} cut at {cut}"),
                 Err(other) => panic!("{compression:?} cut at {cut}: {other}"),
@@ -240,6 +243,12 @@ fn a_snapshot_cut_or_changed_anywhere_is_never_taken() {
             let mut changed = bytes.clone();
             changed[at] ^= 0x20;
             fs::write(&path, &changed).unwrap();
+            // What a purge looks at is as strict as what a start does.
+            assert_eq!(
+                snapshot::check(&file).is_ok(),
+                verify_snapshot(&file).is_ok(),
+                "{compression:?} byte {at}"
+            );
             // Bytes that mean nothing (dbid, a gzip header's time, the "/" of a seal) may differ.
             if let Ok(info) = verify_snapshot(&file) {
                 assert_eq!(

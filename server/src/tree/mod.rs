@@ -32,7 +32,9 @@ pub use ephemeral::{CONTAINER_OWNER, EphemeralKind, TTL_MAX_MS, ttl_owner};
 pub use node::StatPersisted;
 pub use read::NodeRef;
 pub use reply::write_reply;
-pub use snapshot::{Frozen, SnapshotError, read_snapshot, read_snapshot_with};
+pub use snapshot::{
+    Frozen, Skimmed, SnapshotError, read_snapshot, read_snapshot_with, skim_snapshot,
+};
 pub use store::{CONFIG_NODE, Tree};
 pub use watches::{EventKind, Fired, Lost, WatchEvent, WatchMode, WatcherType, Watches};
 

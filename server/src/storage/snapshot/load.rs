@@ -7,7 +7,7 @@ use super::{HEADER_LEN, MAGIC, VERSION};
 use crate::config::Compression;
 use crate::ids::Zxid;
 use crate::storage::error::StorageError;
-use crate::tree::{DIGEST_VERSION, Database, read_snapshot_with};
+use crate::tree::{DIGEST_VERSION, Database, SnapshotError, read_snapshot_with, skim_snapshot};
 use flate2::bufread::MultiGzDecoder;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -55,6 +55,49 @@ pub struct SnapshotInfo {
 /// [`StorageError::WrongFile`] saying what is wrong, [`StorageError::Io`].
 pub fn verify_snapshot(file: &SnapshotFile) -> Result<SnapshotInfo, StorageError> {
     load(file, true).map(|loaded| loaded.info)
+}
+
+/// What a running server has to know of a snapshot before it relies on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Checked {
+    /// As in [`SnapshotInfo`].
+    pub(crate) fuzzy_until: Zxid,
+}
+
+/// Checks a snapshot's bytes and seals without making a tree of it.
+///
+/// # Errors
+/// As [`verify_snapshot`].
+pub(crate) fn check(file: &SnapshotFile) -> Result<Checked, StorageError> {
+    let open = File::open(&file.path).map_err(StorageError::io("read", &file.path))?;
+    let packed = BufReader::with_capacity(64 * 1024, open);
+    let checked = match file.compression {
+        Compression::None => check_stream(packed.into_inner(), file.zxid),
+        Compression::Gzip => check_stream(MultiGzDecoder::new(packed), file.zxid),
+        Compression::Snappy => SnappyReader::new(packed)
+            .map_err(|error| error.to_string())
+            .and_then(|packed| check_stream(packed, file.zxid)),
+    };
+    checked.map_err(|problem| StorageError::WrongFile {
+        path: file.path.clone(),
+        expected: "snapshot",
+        problem,
+    })
+}
+
+fn check_stream<R: Read>(input: R, zxid: Zxid) -> Result<Checked, String> {
+    let mut input = SealedReader::new(input);
+    check_header(&mut input).map_err(|error| error.to_string())?;
+    skim_snapshot(&mut input).map_err(|error| with_cause(&error))?;
+    let sections = read_sections(&mut input).map_err(|error| error.to_string())?;
+    Ok(Checked {
+        fuzzy_until: sections.fuzzy_until(zxid),
+    })
+}
+
+fn with_cause(error: &SnapshotError) -> String {
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}"));
+    format!("{error}{}", cause.unwrap_or_default())
 }
 
 /// Reads a snapshot, for tools.
@@ -118,20 +161,11 @@ pub(super) fn read_stream<R: Read>(
 ) -> Result<Loaded, String> {
     let mut input = SealedReader::new(input);
     check_header(&mut input).map_err(|error| error.to_string())?;
-    let mut database = read_snapshot_with(&mut input, extended_types).map_err(|error| {
-        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
-        format!("{error}{}", cause.unwrap_or_default())
-    })?;
+    let mut database =
+        read_snapshot_with(&mut input, extended_types).map_err(|error| with_cause(&error))?;
     let sections = read_sections(&mut input).map_err(|error| error.to_string())?;
     database.set_last_processed(zxid);
-    let fuzzy_until = [
-        sections.digest.map(|(zxid, _)| zxid),
-        sections.last_processed,
-    ]
-    .into_iter()
-    .flatten()
-    .max()
-    .map_or(zxid, |until| until.max(zxid));
+    let fuzzy_until = sections.fuzzy_until(zxid);
     if let Some((at, digest)) = sections.digest {
         if at == zxid && digest != database.digest() {
             // As in Java a report, not a refusal: the transactions' own digests show whether the
@@ -168,6 +202,14 @@ fn check_header<R: Read>(input: &mut SealedReader<R>) -> io::Result<()> {
 struct Sections {
     digest: Option<(Zxid, i64)>,
     last_processed: Option<Zxid>,
+}
+
+impl Sections {
+    fn fuzzy_until(&self, zxid: Zxid) -> Zxid {
+        let digest = self.digest.map(|(zxid, _)| zxid);
+        let said = [digest, self.last_processed].into_iter().flatten().max();
+        said.map_or(zxid, |until| until.max(zxid))
+    }
 }
 
 /// What stands behind the tree: its seal, and since 3.6 and 3.9 two sections with theirs. Either

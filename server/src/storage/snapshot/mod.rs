@@ -8,7 +8,7 @@ mod seal;
 mod snappy;
 mod write;
 
-pub(crate) use load::{Loaded, load};
+pub(crate) use load::{Loaded, check, load};
 pub use load::{SnapshotInfo, open_snapshot, read_sent_snapshot, verify_snapshot};
 pub use name::{SnapshotFile, list_snapshots};
 pub(crate) use write::remove_leftovers;
