@@ -503,6 +503,10 @@ fn purge_deletes_what_no_kept_snapshot_needs() {
         )
     );
     assert_eq!(stdout(&server(&["purge", &cfg])), "nothing to delete\n");
+    assert_eq!(
+        stdout(&server(&["purge", "-o", "json", &cfg])),
+        "{\"deleted\":[],\"oldestKept\":\"0x9\"}\n"
+    );
 }
 
 fn parent(path: &Path) -> String {

@@ -29,6 +29,8 @@ enum Step {
     Restart,
     /// The first transaction of a new leader.
     Epoch,
+    /// Old files are taken away.
+    Purge,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -39,6 +41,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Roll),
         1 => Just(Step::Restart),
         1 => Just(Step::Epoch),
+        1 => Just(Step::Purge),
     ]
 }
 
@@ -126,6 +129,9 @@ fn written(steps: &[Step]) -> Written {
                 member.snapshots.save(last, &frozen).unwrap();
             }
             Step::Roll => member.log.roll().unwrap(),
+            Step::Purge => {
+                member.snapshots.purge(3).unwrap();
+            }
             Step::Restart => {
                 member.log = TxnLog::open(&member.directories.logs(), LOG).unwrap();
             }
@@ -162,12 +168,14 @@ proptest! {
 
     #[test]
     fn a_damaged_disk_comes_back_with_all_that_was_written_before_the_damage_or_not_at_all(
-        steps in proptest::collection::vec(step(), 1..14),
+        steps in proptest::collection::vec(step(), 1..18),
         which in any::<prop::sample::Index>(),
         at in any::<usize>(),
         damage in damage(),
     ) {
         let Written { member, digests } = written(&steps);
+        let whole = start(&member).map(|whole| (whole.last_logged, whole.database.digest()));
+        prop_assert_eq!(whole.ok(), digests.last().copied(), "without any damage");
         let dir = member.directories.snapshots();
         let files = names(&dir);
         let name = &files[which.index(files.len())];
