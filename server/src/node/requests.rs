@@ -238,8 +238,13 @@ impl Engine {
 
     fn session_lives_at(&mut self, session: SessionId, timeout_ms: i32, owner: ServerId) -> bool {
         let now_ms = self.sessions.now_ms();
-        self.sessions.tracker.touch(session, timeout_ms, now_ms)
-            && self.sessions.tracker.set_owner(session, owner)
+        let lives = self.sessions.tracker.touch(session, timeout_ms, now_ms)
+            && self.sessions.tracker.set_owner(session, owner);
+        if lives && owner != self.me {
+            // Java finds out by the next request, a ping included, and ends the connection then.
+            self.service.session_left(session);
+        }
+        lives
     }
 
     /// Decides a request and has the decision logged and broadcast.

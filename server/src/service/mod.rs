@@ -196,6 +196,14 @@ impl Service {
         }
     }
 
+    /// Closes the connection that the session had on this server: it goes on at another member.
+    pub(crate) fn session_left(&self, session: SessionId) {
+        let connection = self.registry.lock().by_session(session).cloned();
+        if let Some(connection) = connection {
+            connection.close(CloseReason::SessionMoved);
+        }
+    }
+
     /// The sessions heard from since the last call, with their timeouts in milliseconds: a learner
     /// reports them in its PING, a leader feeds its own tracker.
     pub fn drain_touched(&self) -> Vec<(SessionId, i32)> {

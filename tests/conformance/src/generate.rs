@@ -12,6 +12,9 @@ use fastrand::Rng;
 pub(crate) struct Scope {
     /// Look at what all sequences share: only where nobody else is there.
     pub(crate) shared_nodes: bool,
+    /// Ask several members. There Java forgets to answer what is broken, or to stay together, and
+    /// what a leader checks against its tree may be a moment old.
+    pub(crate) is_ensemble: bool,
 }
 
 /// What a sequence is mostly about.
@@ -70,6 +73,9 @@ impl Generator {
 
     fn steps(mut self) -> Vec<Step> {
         self.flavor = self.any(&FLAVORS);
+        if self.scope.is_ensemble && matches!(self.flavor, Flavor::Quotas | Flavor::Broken) {
+            self.flavor = Flavor::Sessions;
+        }
         let mut steps = vec![self.open(0), self.root()];
         if !self.once_in(4) {
             let step = self.plant();
@@ -153,7 +159,7 @@ impl Generator {
         }
         let slot = self.slot();
         let odd = if self.flavor == Flavor::Broken { 2 } else { 40 };
-        if self.once_in(odd) {
+        if !self.scope.is_ensemble && self.once_in(odd) {
             let call = self.broken();
             return Step::Send {
                 slot,
@@ -211,6 +217,10 @@ impl Generator {
                 Position::Exactly(-1),
                 Position::Exactly(i64::MAX),
             ]);
+            if self.scope.is_ensemble && matches!(connect.seen, Position::WritesAgo(_)) {
+                // The member may not have seen it yet.
+                connect.seen = Position::Exactly(0);
+            }
         }
         if self.once_in(6) {
             connect.read_only = self.any(&[None, Some(1)]);

@@ -6,9 +6,10 @@ use crate::environment::Environment;
 use crate::generate::{Scope, sequence};
 use crate::run::{Difference, Figures, Place, run};
 use crate::said::Numbering;
-use crate::server::{Flavor, Server};
+use crate::server::{Flavor, Servers};
 use crate::shrink::shrink;
-use crate::side::Route;
+use crate::side::{Route, SLOTS};
+use crate::tree;
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 use std::sync::Mutex;
@@ -20,6 +21,8 @@ use std::time::Instant;
 pub(crate) struct Plan {
     /// Lines of both servers' configurations.
     pub(crate) config: &'static str,
+    /// Three members instead of a server that is alone; each slot has a member of its own.
+    pub(crate) is_ensemble: bool,
     /// Sequences that run alone, with the nodes that all share and every zxid exact.
     pub(crate) alone: u64,
     /// Sequences that run beside others.
@@ -28,13 +31,14 @@ pub(crate) struct Plan {
 
 /// Runs a plan; says what it came to.
 pub(crate) fn carry_out(environment: &Environment, plan: Plan) -> Outcome<String> {
-    let mut java = Server::start(environment, Flavor::Java, plan.config)?;
-    let mut ours = Server::start(environment, Flavor::Ours, plan.config)?;
+    let mut java = Servers::start(environment, Flavor::Java, plan)?;
+    let mut ours = Servers::start(environment, Flavor::Ours, plan)?;
     let begun = Instant::now();
     let course = Course {
         environment,
-        java: java.port,
-        ours: ours.port,
+        java: java.ports(),
+        ours: ours.ports(),
+        is_ensemble: plan.is_ensemble,
         roots: AtomicU64::new(0),
         failures: Mutex::default(),
     };
@@ -46,13 +50,20 @@ pub(crate) fn carry_out(environment: &Environment, plan: Plan) -> Outcome<String
     figures.add(course.lanes(environment.lanes, Numbering::Shared, first, beside, until));
     let sequences = course.roots.load(Ordering::Relaxed);
     for (name, server) in [("Java's", &mut java), ("our", &mut ours)] {
-        if !server.is_alive() {
+        if !server.are_alive() {
             return Err(format!("{name} server has ended"));
         }
     }
     let failures = course.failures.into_inner().unwrap_or_default();
     if !failures.is_empty() {
         return Err(failures.join("\n\n"));
+    }
+    let mut nodes = String::new();
+    if plan.is_ensemble {
+        nodes = format!(
+            ", {} nodes equal at all members",
+            equal_trees(&java, &ours)?
+        );
     }
     let Figures {
         requests,
@@ -62,15 +73,34 @@ pub(crate) fn carry_out(environment: &Environment, plan: Plan) -> Outcome<String
     } = figures;
     Ok(format!(
         "{sequences} sequences from seed {first}, {requests} replies ({refusals} refusals), \
-         {events} events, {connects} connects, no difference, {:.1} s",
+         {events} events, {connects} connects, no difference{nodes}, {:.1} s",
         begun.elapsed().as_secs_f32()
     ))
 }
 
+/// The number of nodes that all members have, and have alike.
+fn equal_trees(java: &Servers, ours: &Servers) -> Outcome<usize> {
+    let model = tree::read(java.ports()[0])?;
+    let others = java
+        .ports()
+        .into_iter()
+        .skip(1)
+        .map(|port| ("Java's", port));
+    for (whose, port) in others.chain(ours.ports().map(|port| ("our", port))) {
+        if let Some(difference) = tree::difference(&model, &tree::read(port)?) {
+            return Err(format!(
+                "Java's first member and {whose} at {port}: {difference}"
+            ));
+        }
+    }
+    Ok(model.len())
+}
+
 struct Course<'a> {
     environment: &'a Environment,
-    java: u16,
-    ours: u16,
+    java: [u16; SLOTS],
+    ours: [u16; SLOTS],
+    is_ensemble: bool,
     /// Each run has a root of its own.
     roots: AtomicU64,
     failures: Mutex<Vec<String>>,
@@ -116,7 +146,7 @@ impl Course<'_> {
     ) -> Figures {
         // An address of its own: access lists name addresses.
         let from = Ipv4Addr::new(127, 0, 1, u8::try_from(lane + 1).unwrap_or(255));
-        let route = |port| Route { from, port };
+        let route = |ports| Route { from, ports };
         let place = Place {
             java: route(self.java),
             ours: route(self.ours),
@@ -124,6 +154,7 @@ impl Course<'_> {
         };
         let scope = Scope {
             shared_nodes: numbering == Numbering::Exact,
+            is_ensemble: self.is_ensemble,
         };
         let mut figures = Figures::default();
         while !self.given_up()

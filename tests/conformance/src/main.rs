@@ -13,6 +13,7 @@ mod said;
 mod server;
 mod shrink;
 mod side;
+mod tree;
 mod wire;
 
 use environment::Environment;
@@ -23,11 +24,12 @@ use std::process::ExitCode;
 /// What something came to: an error is a sentence for a person.
 pub(crate) type Outcome<T = ()> = Result<T, String>;
 
-const PLANS: [(&str, Plan); 2] = [
+const PLANS: [(&str, Plan); 3] = [
     (
         "a_server_with_everything_on",
         Plan {
             config: "extendedTypesEnabled=true\nenforceQuota=true\n",
+            is_ensemble: false,
             alone: 1500,
             beside: 8000,
         },
@@ -36,8 +38,18 @@ const PLANS: [(&str, Plan); 2] = [
         "a_server_as_it_comes",
         Plan {
             config: "",
+            is_ensemble: false,
             alone: 300,
             beside: 700,
+        },
+    ),
+    (
+        "three_members",
+        Plan {
+            config: "extendedTypesEnabled=true\n",
+            is_ensemble: true,
+            alone: 0,
+            beside: 250,
         },
     ),
 ];

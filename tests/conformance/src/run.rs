@@ -67,6 +67,8 @@ pub(crate) struct Run<'a> {
     java: Side<'a>,
     ours: Side<'a>,
     numbering: Numbering,
+    /// The slot of the last step, in an ensemble.
+    last_slot: Option<usize>,
 }
 
 /// Runs the steps below `root`, and closes all sessions in the end.
@@ -82,9 +84,14 @@ pub(crate) fn run(
         java: Side::new(place.java, root),
         ours: Side::new(place.ours, root),
         numbering: place.numbering,
+        last_slot: None,
     };
+    let is_ensemble = place.java.ports[0] != place.java.ports[1];
     let mut at = 0;
     for step in steps {
+        if is_ensemble {
+            run.catch_up(at, step);
+        }
         run.step(at, step)?;
         at += 1;
         if !run.goes_on() {
@@ -93,11 +100,17 @@ pub(crate) fn run(
     }
     for slot in 0..SLOTS {
         for step in run.ending(slot) {
+            if is_ensemble {
+                run.catch_up(at, &step);
+            }
             run.step(at, &step)?;
             at += 1;
         }
     }
-    Ok(run.compare())
+    let compared = run.compare();
+    run.java.close_abandoned(at)?;
+    run.ours.close_abandoned(at)?;
+    Ok(compared)
 }
 
 impl Run<'_> {
@@ -108,6 +121,24 @@ impl Run<'_> {
         self.java.finish(at, step);
         self.ours.finish(at, step);
         Ok(())
+    }
+
+    /// What other members did has to have come to this one before it is asked.
+    fn catch_up(&mut self, at: usize, step: &Step) {
+        let (slot, sends) = match step {
+            Step::Connect(slot, _) => (*slot, false),
+            Step::Send { slot, .. } => (*slot, true),
+            Step::Drop(_) => return,
+        };
+        let last = self.last_slot.replace(slot);
+        if sends && last != Some(slot) {
+            self.java.catch_up(at, slot);
+            self.ours.catch_up(at, slot);
+        }
+        if !sends {
+            // Its first request has to catch up, too.
+            self.last_slot = None;
+        }
     }
 
     /// Whether both are in the same situation, so that going on makes sense.

@@ -1,11 +1,13 @@
-//! A standalone server of either kind, on a directory and a port of its own.
+//! Servers of either kind, alone or three of them, on directories and ports of their own.
 
 use crate::Outcome;
 use crate::environment::Environment;
+use crate::lanes::Plan;
+use crate::side::SLOTS;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
@@ -18,7 +20,7 @@ const PORTS: std::ops::Range<u16> = 12_000..31_000;
 static NEXT_PORT: AtomicU16 = AtomicU16::new(0);
 
 /// A port that nobody listens on, never handed out twice by this process.
-pub(crate) fn free_port() -> u16 {
+fn free_port() -> u16 {
     let span = PORTS.end - PORTS.start;
     let spread = u16::try_from(std::process::id() % u32::from(span)).unwrap_or(0);
     loop {
@@ -31,7 +33,7 @@ pub(crate) fn free_port() -> u16 {
 }
 
 /// Behaviour is tested on memory where there is some: disks of small machines stall.
-pub(crate) fn scratch() -> Outcome<TempDir> {
+fn scratch() -> Outcome<TempDir> {
     let memory = Path::new("/dev/shm");
     let made = if memory.is_dir() {
         TempDir::new_in(memory)
@@ -49,18 +51,24 @@ pub(crate) enum Flavor {
 }
 
 /// A running server; its process ends with it.
-pub(crate) struct Server {
+struct Server {
     child: Child,
-    pub(crate) port: u16,
+    port: u16,
     flavor: Flavor,
-    _dir: Option<TempDir>,
+    log: PathBuf,
+}
+
+/// One server that is alone, or the members of an ensemble.
+pub(crate) struct Servers {
+    members: Vec<Server>,
+    _dir: TempDir,
 }
 
 /// `super:` and the hash of `super:admin`.
-pub(crate) const SUPER: &str = "super:xQJmxLMiHGwaqBvst5y6rkB6HQs=";
+const SUPER: &str = "super:xQJmxLMiHGwaqBvst5y6rkB6HQs=";
 
 /// The program of a flavor, to be run with a configuration.
-pub(crate) fn program(environment: &Environment, flavor: Flavor) -> Command {
+fn program(environment: &Environment, flavor: Flavor) -> Command {
     match flavor {
         Flavor::Java => {
             let mut command = Command::new("java");
@@ -86,69 +94,145 @@ pub(crate) fn program(environment: &Environment, flavor: Flavor) -> Command {
     }
 }
 
-impl Server {
-    /// Starts one with `extra` lines in its configuration, and waits until it serves.
-    pub(crate) fn start(environment: &Environment, flavor: Flavor, extra: &str) -> Outcome<Self> {
+impl Servers {
+    /// Starts what the plan wants, and waits until all of it serves.
+    pub(crate) fn start(environment: &Environment, flavor: Flavor, plan: Plan) -> Outcome<Self> {
         let dir = scratch()?;
-        let port = free_port();
-        let config = dir.path().join("zoo.cfg");
-        let text = format!(
-            "tickTime=10000\ndataDir={data}\nclientPort={port}\nclientPortAddress=127.0.0.1\n\
-             admin.enableServer=false\nmaxClientCnxns=0\n4lw.commands.whitelist=*\n\
-             forceSync=no\nsnapCount=100000000\nznode.container.checkIntervalMs=1000000000\n\
-             DigestAuthenticationProvider.superDigest={SUPER}\n{extra}",
-            data = dir.path().join("data").display(),
-        );
-        fs::write(&config, text).map_err(|error| format!("write {}: {error}", config.display()))?;
-        let log = dir.path().join("log.txt");
-        let log_file =
-            fs::File::create(&log).map_err(|error| format!("create {}: {error}", log.display()))?;
-        let child = program(environment, flavor)
-            .arg(&config)
-            .current_dir(dir.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log_file)
-            .spawn()
-            .map_err(|error| format!("can't start {flavor:?}: {error}"))?;
-        let mut server = Server {
-            child,
-            port,
-            flavor,
-            _dir: Some(dir),
+        let count = if plan.is_ensemble { SLOTS } else { 1 };
+        let mut members = String::new();
+        if plan.is_ensemble {
+            // Sessions have to outlive stalls, and members to notice each other's soon.
+            members += "tickTime=2000\nminSessionTimeout=20000\nmaxSessionTimeout=200000\n\
+                        initLimit=40\nsyncLimit=20\n";
+            for id in 1..=count {
+                let (quorum, election) = (free_port(), free_port());
+                members += &format!("server.{id}=127.0.0.1:{quorum}:{election}\n");
+            }
+        } else {
+            members += "tickTime=10000\n";
+        }
+        let extra = format!("{}{members}", plan.config);
+        let mut prepared = Vec::new();
+        for id in 1..=count {
+            prepared.push(prepare(
+                &dir.path().join(format!("member-{id}")),
+                id,
+                &extra,
+            )?);
+        }
+        // The last leads: it begins with the first, whose number is smaller.
+        let mut servers = Servers {
+            members: Vec::new(),
+            _dir: dir,
         };
-        server.wait_until_it_serves(&log)?;
-        Ok(server)
+        for at in [0, count - 1] {
+            if at > 0 || servers.members.is_empty() {
+                servers
+                    .members
+                    .push(spawn(environment, flavor, &prepared[at])?);
+            }
+        }
+        servers.wait_until_all_serve()?;
+        if plan.is_ensemble {
+            let middle = spawn(environment, flavor, &prepared[1])?;
+            servers.members.insert(1, middle);
+            servers.wait_until_all_serve()?;
+            let leader = ask(servers.members[count - 1].port, "srvr").unwrap_or_default();
+            if !leader.contains("Mode: leader") {
+                return Err(format!("{flavor:?}: the last member was to lead"));
+            }
+        }
+        Ok(servers)
     }
 
-    fn wait_until_it_serves(&mut self, log: &Path) -> Outcome {
+    /// The port that each slot connects to.
+    pub(crate) fn ports(&self) -> [u16; SLOTS] {
+        std::array::from_fn(|slot| self.members[slot.min(self.members.len() - 1)].port)
+    }
+
+    fn wait_until_all_serve(&mut self) -> Outcome {
+        self.members
+            .iter_mut()
+            .try_for_each(Server::wait_until_it_serves)
+    }
+
+    /// Whether all processes live.
+    pub(crate) fn are_alive(&mut self) -> bool {
+        let mut members = self.members.iter_mut();
+        members.all(|member| matches!(member.child.try_wait(), Ok(None)))
+    }
+}
+
+/// A member's directory and port.
+struct Prepared {
+    dir: PathBuf,
+    port: u16,
+}
+
+/// Writes a member's configuration.
+fn prepare(dir: &Path, id: usize, extra: &str) -> Outcome<Prepared> {
+    let port = free_port();
+    let data = dir.join("data");
+    let text = format!(
+        "dataDir={data}\nclientPort={port}\nclientPortAddress=127.0.0.1\n\
+         admin.enableServer=false\nmaxClientCnxns=0\n4lw.commands.whitelist=*\n\
+         forceSync=no\nsnapCount=100000000\nznode.container.checkIntervalMs=1000000000\n\
+         DigestAuthenticationProvider.superDigest={SUPER}\n{extra}",
+        data = data.display(),
+    );
+    fs::create_dir_all(&data)
+        .and_then(|()| fs::write(data.join("myid"), format!("{id}\n")))
+        .and_then(|()| fs::write(dir.join("zoo.cfg"), text))
+        .map_err(|error| format!("write {}: {error}", dir.display()))?;
+    Ok(Prepared {
+        dir: dir.to_owned(),
+        port,
+    })
+}
+
+fn spawn(environment: &Environment, flavor: Flavor, prepared: &Prepared) -> Outcome<Server> {
+    let Prepared { dir, port } = prepared;
+    let log = dir.join("log.txt");
+    let log_file =
+        fs::File::create(&log).map_err(|error| format!("create {}: {error}", log.display()))?;
+    let child = program(environment, flavor)
+        .arg(dir.join("zoo.cfg"))
+        .current_dir(dir)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log_file)
+        .spawn()
+        .map_err(|error| format!("can't start {flavor:?}: {error}"))?;
+    Ok(Server {
+        child,
+        port: *port,
+        flavor,
+        log,
+    })
+}
+
+impl Server {
+    fn wait_until_it_serves(&mut self) -> Outcome {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             if ask(self.port, "srvr").is_some_and(|answer| answer.contains("Mode: ")) {
                 return Ok(());
             }
             if let Ok(Some(status)) = self.child.try_wait() {
-                let log = fs::read_to_string(log).unwrap_or_default();
+                let log = fs::read_to_string(&self.log).unwrap_or_default();
                 return Err(format!("{:?} ended with {status}: {log}", self.flavor));
             }
             std::thread::sleep(Duration::from_millis(50));
         }
         Err(format!("{:?} does not serve", self.flavor))
     }
-
-    /// Whether its process lives.
-    pub(crate) fn is_alive(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(None))
-    }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if let Ok(kept) = std::env::var("CONFORMANCE_KEEP")
-            && let Some(dir) = &self._dir
-        {
-            let to = Path::new(&kept).join(format!("{:?}.log", self.flavor));
-            let _copied = fs::copy(dir.path().join("log.txt"), to);
+        if let Ok(kept) = std::env::var("CONFORMANCE_KEEP") {
+            let name = format!("{:?}-{}.log", self.flavor, self.port);
+            let _copied = fs::copy(&self.log, Path::new(&kept).join(name));
         }
         // One that has ended by itself can't be killed, and is waited for all the same.
         let _ended = self.child.kill();
@@ -157,7 +241,7 @@ impl Drop for Server {
 }
 
 /// A four-letter word's answer.
-pub(crate) fn ask(port: u16, word: &str) -> Option<String> {
+fn ask(port: u16, word: &str) -> Option<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
     stream.write_all(word.as_bytes()).ok()?;

@@ -17,6 +17,10 @@ const FRAME_MAX: usize = 8 << 20;
 /// `ClientCnxn.java` NOTIFICATION_XID and PING_XID.
 pub(crate) const NOTIFICATION_XID: i32 = -1;
 pub(crate) const PING_XID: i32 = -2;
+/// Requests of our own, far from those of the sequence.
+const SYNC_XID: i32 = 0x7000_0000;
+/// A member that has not caught up after so many never will.
+const SYNCS_MAX: usize = 5000;
 
 /// What came on a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,11 +59,11 @@ struct Slot {
     log: Vec<Entry>,
 }
 
-/// Where a server listens, and from where a lane comes.
+/// Where the slots' members listen, and from where a lane comes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Route {
     pub(crate) from: Ipv4Addr,
-    pub(crate) port: u16,
+    pub(crate) ports: [u16; SLOTS],
 }
 
 /// One server's half of a running sequence.
@@ -69,6 +73,10 @@ pub(crate) struct Side<'a> {
     slots: [Slot; SLOTS],
     /// Positions of the sequence's writes so far.
     writes: Vec<i64>,
+    /// Sessions of which a connection was cut.
+    cut: Vec<i64>,
+    /// Sessions that no slot goes on with.
+    abandoned: Vec<Session>,
     /// What the step under way waits for: slot, types of the requests, whether a ping is behind.
     awaited: Option<(usize, Vec<i32>, bool)>,
 }
@@ -84,8 +92,28 @@ impl<'a> Side<'a> {
             root,
             slots: std::array::from_fn(|_| Slot::default()),
             writes: Vec::new(),
+            cut: Vec::new(),
+            abandoned: Vec::new(),
             awaited: None,
         }
+    }
+
+    /// Closes the sessions that were left alone: each would end by itself, but at a time of its own.
+    pub(crate) fn close_abandoned(&mut self, at: usize) -> Outcome {
+        for session in std::mem::take(&mut self.abandoned) {
+            self.slots[0].session = Some(session);
+            let connect = Step::Connect(0, Connect::new(Whose::Of(0)));
+            let close = Step::Send {
+                slot: 0,
+                calls: vec![Call::bare(op::CLOSE_SESSION)],
+                probe: false,
+            };
+            for step in [connect, close] {
+                self.begin(&step)?;
+                self.finish(at, &step);
+            }
+        }
+        Ok(())
     }
 
     /// What was heard in each slot.
@@ -109,13 +137,23 @@ impl<'a> Side<'a> {
         match step {
             Step::Connect(slot, connect) => self.begin_connect(*slot, connect),
             Step::Drop(slot) => {
-                self.slots[*slot].stream = None;
+                self.cut(*slot);
                 Ok(())
             }
             Step::Send { slot, calls, probe } => {
                 self.begin_send(*slot, calls, *probe);
                 Ok(())
             }
+        }
+    }
+
+    /// Ends a connection without a word.
+    fn cut(&mut self, slot: usize) {
+        let state = &mut self.slots[slot];
+        if state.stream.take().is_some()
+            && let Some(session) = state.session
+        {
+            self.cut.push(session.id);
         }
     }
 
@@ -166,26 +204,29 @@ impl<'a> Side<'a> {
         if let Some(read_only) = connect.read_only {
             out.byte(read_only);
         }
-        self.slots[slot].stream = None;
-        let mut stream = self.dial()?;
+        self.cut(slot);
+        let mut stream = self.dial(slot)?;
         stream
             .write_all(&out.framed())
             .map_err(failed("send a connect request"))?;
         let slot_state = &mut self.slots[slot];
         slot_state.stream = Some(stream);
         if connect.whose != Whose::Of(slot) {
-            slot_state.session = None;
+            self.abandoned.extend(slot_state.session.take());
             slot_state.last_xid = 0;
         }
         self.awaited = Some((slot, Vec::new(), false));
         Ok(())
     }
 
-    fn dial(&self) -> Outcome<TcpStream> {
+    fn dial(&self, slot: usize) -> Outcome<TcpStream> {
         let socket =
             Socket::new(Domain::IPV4, Type::STREAM, None).map_err(failed("make a socket"))?;
         let from: SockAddr = SocketAddr::V4(SocketAddrV4::new(self.route.from, 0)).into();
-        let to = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, self.route.port));
+        let to = SocketAddr::V4(SocketAddrV4::new(
+            Ipv4Addr::LOCALHOST,
+            self.route.ports[slot],
+        ));
         // Closed at once, so that thousands of connections leave nothing behind.
         socket
             .set_linger(Some(Duration::ZERO))
@@ -239,13 +280,32 @@ impl<'a> Side<'a> {
                 if let Whose::Of(other) = connect.whose
                     && other != slot
                 {
-                    // The session leaves that connection, or fails to.
-                    self.probe(at, other);
+                    // The session leaves that connection, or fails to. Where one was cut before,
+                    // Java may forget which connection the session has when it comes to see that:
+                    // then nothing is to be known of it.
+                    let session = self.slots[other].session;
+                    if session.is_some_and(|session| self.cut.contains(&session.id)) {
+                        self.cut(other);
+                    } else if self.is_ensemble() {
+                        self.catch_up(at, other);
+                    } else {
+                        self.probe(at, other);
+                    }
+                    if self.is_ensemble() && self.slots[slot].session == session {
+                        // A connection that its session has left may be told the truth by its
+                        // member, or an older one; which is for other tests.
+                        self.cut(other);
+                        self.slots[other].session = None;
+                    }
                 }
             }
             Step::Send { .. } => self.hear_replies(at, slot, &ops, probe),
             Step::Drop(_) => {}
         }
+    }
+
+    fn is_ensemble(&self) -> bool {
+        self.route.ports[0] != self.route.ports[1]
     }
 
     /// The number in the root's name.
@@ -263,6 +323,39 @@ impl<'a> Side<'a> {
             // One that is closed already says so to whoever reads.
             let _closed = stream.write_all(&out.framed());
             self.hear_replies(at, slot, &[], true);
+        }
+    }
+
+    /// Waits until the member has all of the sequence's writes. Events that come meanwhile are
+    /// noted; the syncs are not. A Java leader's sync waits for nothing, so one may not do.
+    pub(crate) fn catch_up(&mut self, at: usize, slot: usize) {
+        let wanted = self.writes.iter().copied().max().unwrap_or(0);
+        for _ in 0..SYNCS_MAX {
+            let Some(stream) = &mut self.slots[slot].stream else {
+                return;
+            };
+            let mut out = Out::default();
+            out.int(SYNC_XID);
+            out.int(op::SYNC);
+            out.buffer(Some(b"/"));
+            // One that is closed already says so to whoever reads.
+            let _closed = stream.write_all(&out.framed());
+            let zxid = loop {
+                match self.read_frame(slot) {
+                    Ok(frame) if frame.starts_with(&SYNC_XID.to_be_bytes()) => {
+                        break In(&frame[4..]).long().unwrap_or(0);
+                    }
+                    Ok(frame) => self.note(at, slot, Heard::Event(frame)),
+                    Err(end) => {
+                        self.note(at, slot, end);
+                        return;
+                    }
+                }
+            };
+            if zxid >= wanted {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 

@@ -290,7 +290,7 @@ impl Generator {
     }
 
     fn auth(&mut self) -> Call {
-        if self.flavor == Flavor::Access && self.once_in(2) {
+        if self.flavor == Flavor::Access && !self.scope.is_ensemble && self.once_in(2) {
             return self.set_acl();
         }
         let (scheme, proof): (&str, &[u8]) = self.any(&[

@@ -136,7 +136,7 @@ impl Generator {
         if !self.once_in(special) {
             return open();
         }
-        if self.once_in(20) {
+        if !self.scope.is_ensemble && self.once_in(20) {
             // A null list, a negative count, and one that never comes.
             return vec![Field::Int(self.any(&[-1, -2, 1000, i32::MAX]))];
         }
