@@ -121,6 +121,12 @@ pub(super) fn quorum(s: &mut Settings) -> Result<QuorumConfig> {
             "needs quorum.auth.learnerRequireSasl=true, or this server could not join itself",
         ));
     }
+    if sasl_enabled {
+        return Err(s.missing(
+            "quorum.auth.enableSasl",
+            "asks members to log in to each other, which is not there yet",
+        ));
+    }
     // Kerberos alone uses it; it is accepted so that a configuration with it starts.
     let _ = s.take("quorum.auth.kerberos.servicePrincipal");
     Ok(QuorumConfig {

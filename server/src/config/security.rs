@@ -240,6 +240,24 @@ pub(super) fn tls(s: &mut Settings, secure_port: bool) -> Result<TlsConfig> {
         client: tls::side(s, Side::Clients)?,
         quorum: tls::side(s, Side::Quorum)?,
     };
+    // Left out without a word, it would have members talk in plain who were told not to.
+    if tls.quorum_enabled {
+        return Err(s.missing(
+            "sslQuorum",
+            "asks for TLS between members, which is not there yet",
+        ));
+    }
+    for (wanted, key, name) in [
+        (tls.client_reload, "client.certReload", "clients"),
+        (tls.quorum_reload, "sslQuorumReloadCertFiles", "members"),
+    ] {
+        if wanted {
+            let file = s.file().display().to_string();
+            s.warnings.push(format!(
+                "{file}: {key}: certificates for {name} are read at the start alone; restart this server to have new ones"
+            ));
+        }
+    }
     for (wanted, key, side, prefix) in [
         (secure_port, "secureClientPort", &tls.client, "ssl."),
         (
@@ -248,7 +266,6 @@ pub(super) fn tls(s: &mut Settings, secure_port: bool) -> Result<TlsConfig> {
             &tls.client,
             "ssl.",
         ),
-        (tls.quorum_enabled, "sslQuorum", &tls.quorum, "ssl.quorum."),
     ] {
         if !wanted {
             continue;
