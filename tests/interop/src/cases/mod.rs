@@ -4,6 +4,7 @@ mod failing;
 mod layouts;
 mod local_sessions;
 mod moving;
+mod reconfiguring;
 mod synchronizing;
 
 use crate::Outcome;
@@ -43,5 +44,6 @@ pub(crate) fn all() -> Vec<Case> {
     cases.extend(synchronizing::cases());
     cases.extend(failing::cases());
     cases.extend(moving::cases());
+    cases.extend(reconfiguring::cases());
     cases
 }
