@@ -1,10 +1,22 @@
 //! What a person sees while a task works: a spinner in a terminal, plain lines in a pipe.
 
 use std::io::{IsTerminal, Write, stderr};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+/// The spinners of all steps under way, on standard error.
+static SPINNERS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
+
+/// A line above the spinners.
+fn line(text: &str) {
+    // Nobody is left to tell when standard error is closed.
+    SPINNERS.suspend(|| {
+        let _ = writeln!(stderr(), "{text}");
+    });
+}
 
 /// Reports the steps of one task on standard error.
 #[derive(Debug, Clone, Copy)]
@@ -41,14 +53,13 @@ impl Progress {
 
     /// A line of its own.
     pub(crate) fn note(&self, text: &str) {
-        // Nobody is left to tell when standard error is closed.
-        let _ = writeln!(stderr(), "  {text}");
+        line(&format!("  {text}"));
     }
 
     fn start(&self, name: &str) -> Step {
         let bar = self.terminal.then(|| {
             let bar = ProgressBar::new_spinner().with_message(name.to_owned());
-            bar.set_draw_target(ProgressDrawTarget::stderr());
+            let bar = SPINNERS.add(bar);
             let template = if self.color {
                 "{spinner:.cyan} {msg} {elapsed:.dim}"
             } else {
@@ -62,7 +73,7 @@ impl Progress {
             bar
         });
         if bar.is_none() {
-            let _ = writeln!(stderr(), "• {name} …");
+            line(&format!("• {name} …"));
         }
         Step {
             bar,
@@ -92,6 +103,6 @@ impl Step {
             (false, true) => "\x1b[31m✗\x1b[0m",
             (false, false) => "✗",
         };
-        let _ = writeln!(stderr(), "{mark} {} ({seconds:.1} s)", self.name);
+        line(&format!("{mark} {} ({seconds:.1} s)", self.name));
     }
 }

@@ -9,7 +9,7 @@ use super::read_only::ReadOnly;
 use super::requests::{Sessions, wall_now};
 use super::snapshots::Snapshots;
 use super::{NodeError, NodeEvent};
-use crate::ensemble::{Ensemble, HostPort};
+use crate::ensemble::{Ensemble, HostPort, PeerAddress};
 use crate::ids::{ServerId, Zxid};
 use crate::jute::Record;
 use crate::net::peer::{
@@ -49,6 +49,10 @@ pub(super) struct Peers {
     pub(super) seen: Option<Ensemble>,
     pub(super) files: DynamicConfigFiles,
     pub(super) standalone_enabled: bool,
+    /// Where this member listens for the others.
+    pub(super) own: PeerAddress,
+    /// `quorumListenOnAllIPs`.
+    pub(super) listen_on_all_ips: bool,
     pub(super) link_settings: LinkSettings,
     pub(super) sink: PeerSink,
     pub(super) runtime: tokio::runtime::Handle,

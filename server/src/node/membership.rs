@@ -2,9 +2,10 @@
 //! decides by. Source: `QuorumPeer.java` processReconfig.
 
 use super::engine::{Engine, Order, Peers};
-use crate::ensemble::{Ensemble, HostPort};
+use crate::ensemble::{Ensemble, HostPort, PeerAddress};
 use crate::ids::{ServerId, Zxid};
 use crate::jute::Record;
+use crate::net::peer::Bind;
 use crate::proto::OpCode;
 use crate::txn::{EnsembleView, Txn, TxnEntry};
 use crate::zab::{Codec, Config, Standing};
@@ -110,6 +111,9 @@ impl Engine {
                 warn!(%error, "the file of the proposed configuration stays behind");
             }
         }
+        if let Some(own) = own {
+            peers.move_to(own.address());
+        }
         peers.active = ensemble;
         peers.meet();
     }
@@ -135,7 +139,29 @@ impl Engine {
     }
 }
 
+/// Where a member with this address listens.
+pub(super) fn bind(listen_on_all_ips: bool, address: HostPort) -> Bind {
+    if listen_on_all_ips {
+        Bind::AllAddresses(address.port)
+    } else {
+        Bind::Named(address)
+    }
+}
+
 impl Peers {
+    /// Listens where the configuration says that this member does.
+    fn move_to(&mut self, own: &PeerAddress) {
+        if own.election() != self.own.election() {
+            let bind = bind(self.listen_on_all_ips, own.election());
+            self.election.move_to(own.election().to_string(), bind);
+        }
+        if own.quorum() != self.own.quorum() {
+            let bind = bind(self.listen_on_all_ips, own.quorum());
+            self.learners.move_to(&self.runtime, bind);
+        }
+        self.own = own.clone();
+    }
+
     /// Talks to the members of both configurations, and to nobody else.
     fn meet(&mut self) {
         let mut election: BTreeMap<ServerId, HostPort> = BTreeMap::new();

@@ -13,12 +13,12 @@ use super::read_only::ReadOnly;
 use super::requests::{Sessions, wall_now};
 use super::snapshots::Snapshots;
 use super::{NodeEvent, Submitter};
-use super::{autopurge, settings};
+use super::{autopurge, membership, settings};
 use crate::admin::{AdminServer, AdminSettings};
 use crate::config::{AdminConfig, HostPort, ServerConfig};
 use crate::ids::ServerId;
 use crate::net::client::{Listener, Security};
-use crate::net::peer::{Bind, ElectionNet, LearnerNet, LinkSettings, PeerSink, listen};
+use crate::net::peer::{ElectionNet, LearnerNet, LinkSettings, PeerSink, listen};
 use crate::net::tls::TlsServer;
 use crate::service::Service;
 use crate::storage::{DynamicConfigFiles, EpochFiles, Recovered, SnapshotDir, read_cluster_id};
@@ -326,13 +326,7 @@ async fn connect_peers(
     let sink: PeerSink = Arc::new(move |event| {
         let _engine_gone = events.send(NodeEvent::Peer(event));
     });
-    let bind = |address: HostPort| {
-        if config.quorum.listen_on_all_ips {
-            Bind::AllAddresses(address.port)
-        } else {
-            Bind::Named(address)
-        }
-    };
+    let bind = |address| membership::bind(config.quorum.listen_on_all_ips, address);
     let dial_timeout = Duration::from_millis(config.quorum.cnx_timeout_ms.into());
     let tick_ms = u64::try_from(config.tick_time_ms).unwrap_or(1);
     let patience_ticks =
@@ -381,6 +375,8 @@ async fn connect_peers(
         seen: config.ensemble_next.clone(),
         files: DynamicConfigFiles::new(config.dynamic.clone(), config.file.clone()),
         standalone_enabled: config.standalone_enabled,
+        own,
+        listen_on_all_ips: config.quorum.listen_on_all_ips,
         link_settings: LinkSettings {
             dial_timeout,
             patience,

@@ -38,7 +38,7 @@ static NEXT_PORT: AtomicU16 = AtomicU16::new(0);
 const PORTS: std::ops::Range<u16> = 12_000..31_000;
 
 /// Ports that nobody listens on, none of them handed out twice by this process.
-fn free_ports(count: usize) -> Vec<u16> {
+pub(crate) fn free_ports(count: usize) -> Vec<u16> {
     let span = PORTS.end - PORTS.start;
     let spread = u16::try_from(std::process::id() % u32::from(span)).expect("below a port's range");
     let mut ports = Vec::new();

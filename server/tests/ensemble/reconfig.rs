@@ -208,3 +208,38 @@ async fn a_leader_that_is_asked_to_hands_over_and_follows_its_successor() {
         assert_all_there(member, "/load", &report.acknowledged).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_move_to_other_ports_the_leader_too_and_find_each_other_again() {
+    let mut ensemble = Ensemble::configure(3, CHANGEABLE);
+    for member in &mut ensemble.members {
+        member.start();
+    }
+    ensemble.wait_until_all_serve();
+    let writer = Writer::start(ensemble.connect_string(), "/load");
+    let cluster = ensemble.connect_string();
+    let first = ensemble.leader();
+    // The leader last: by then all others have moved.
+    for index in (0..3).filter(|index| *index != first).chain([first]) {
+        let ports = harness::free_ports(2);
+        let member = &mut ensemble.members[index];
+        (member.quorum_port, member.election_port) = (ports[0], ports[1]);
+        let moved = [server(member, "participant")];
+        let config = reconfig(&cluster, &moved, &[]).await;
+        assert!(config.contains(&ports[0].to_string()), "{config}");
+    }
+    assert_ne!(ensemble.leader(), first, "who moves away leads no longer");
+    ensemble.wait_until_all_serve();
+    // Each has to be found at its new place, by those that are there and by those that come back.
+    for _ in 0..2 {
+        let leader = ensemble.leader();
+        ensemble.members[leader].kill();
+        ensemble.leader();
+        ensemble.members[leader].start();
+        ensemble.wait_until_all_serve();
+    }
+    let report = writer.stop().await;
+    for member in &ensemble.members {
+        assert_all_there(member, "/load", &report.acknowledged).await;
+    }
+}

@@ -1,6 +1,7 @@
 //! The election's connections: one to each peer, kept by the larger id; only the latest message
 //! to a peer matters. Source: `QuorumCnxManager.java`.
 
+use super::acceptor::Acceptor;
 use super::address::connect;
 use super::{Bind, PeerEvent, PeerSink};
 use crate::config::HostPort;
@@ -67,7 +68,8 @@ impl PeerState {
 
 struct Shared {
     me: ServerId,
-    my_address: String,
+    my_address: Mutex<String>,
+    acceptor: Acceptor,
     dial_timeout: Duration,
     peers: Mutex<BTreeMap<ServerId, Arc<Peer>>>,
     sink: PeerSink,
@@ -97,7 +99,8 @@ impl ElectionNet {
         let net = ElectionNet {
             shared: Arc::new(Shared {
                 me,
-                my_address,
+                my_address: Mutex::new(my_address),
+                acceptor: Acceptor::default(),
                 dial_timeout,
                 peers: Mutex::default(),
                 sink,
@@ -109,7 +112,8 @@ impl ElectionNet {
                 net.peer(id, Some(address));
             }
         }
-        tokio::spawn(net.clone().accept(listener));
+        let accepting = tokio::spawn(net.clone().accept(listener));
+        net.shared.acceptor.run(accepting);
         Ok(net)
     }
 
@@ -142,6 +146,17 @@ impl ElectionNet {
         for peer in self.shared.peers.lock().values() {
             peer.state.lock().latest = None;
         }
+    }
+
+    /// This member is called at `my_address` from now on, and listens on `bind`.
+    pub fn move_to(&self, my_address: String, bind: Bind) {
+        *self.shared.my_address.lock() = my_address;
+        let net = self.clone();
+        self.shared
+            .acceptor
+            .move_to(&self.runtime, "for votes", bind, |listener| {
+                net.accept(listener)
+            });
     }
 
     /// The ensemble has changed: these are its members. Who is one no longer is let go.
@@ -219,7 +234,7 @@ impl ElectionNet {
         let mut stream = connect(address, seen, self.shared.dial_timeout).await?;
         let hello = Hello {
             id: self.shared.me,
-            addresses: self.shared.my_address.clone(),
+            addresses: self.shared.my_address.lock().clone(),
         };
         stream.write_all(&hello.encode()).await?;
         if self.shared.me > peer.id {

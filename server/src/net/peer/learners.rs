@@ -1,8 +1,9 @@
 //! Learners' connections to us: accepted at any time, read only while we lead.
 //! Source: `LearnerHandler.java`.
 
+use super::acceptor::Acceptor;
 use super::packets::read_packet;
-use super::{PeerEvent, PeerSink};
+use super::{Bind, PeerEvent, PeerSink};
 use crate::ids::Zxid;
 use crate::jute::{Record, Writer};
 use crate::quorum_proto::{FromLeader, FromLearner, SNAPSHOT_SIGNATURE};
@@ -17,6 +18,7 @@ use std::time::Duration;
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -50,6 +52,7 @@ struct Conn {
 
 struct Shared {
     leading: watch::Sender<bool>,
+    acceptor: Acceptor,
     conns: Mutex<HashMap<LearnerConn, Conn>>,
     next: AtomicU64,
     patience: Duration,
@@ -76,6 +79,7 @@ impl LearnerNet {
         let net = LearnerNet {
             shared: Arc::new(Shared {
                 leading: watch::channel(false).0,
+                acceptor: Acceptor::default(),
                 conns: Mutex::default(),
                 next: AtomicU64::new(1),
                 patience,
@@ -83,8 +87,19 @@ impl LearnerNet {
                 sink,
             }),
         };
-        tokio::spawn(net.clone().accept(listener));
+        let accepting = tokio::spawn(net.clone().accept(listener));
+        net.shared.acceptor.run(accepting);
         net
+    }
+
+    /// Listens on `bind` from now on.
+    pub fn move_to(&self, runtime: &Handle, bind: Bind) {
+        let net = self.clone();
+        self.shared
+            .acceptor
+            .move_to(runtime, "for learners", bind, |listener| {
+                net.accept(listener)
+            });
     }
 
     /// Lets learners in, or closes all of their connections.

@@ -3,6 +3,7 @@
 //! These tasks move bytes and decide nothing. What they hear goes to the node as [`PeerEvent`]s;
 //! what the node wants said goes into bounded or latest-wins queues here.
 
+mod acceptor;
 mod address;
 mod election;
 mod leader_link;

@@ -10,10 +10,12 @@ use crate::tree::assert_equal_everywhere;
 use crate::workload::{outlive, write_everything};
 
 /// The last voter leads; small letters observe.
-const LAYOUTS: [(&str, bool); 8] = [
+const LAYOUTS: [(&str, bool); 10] = [
     ("JSJ", true),
     ("JJS", true),
+    ("SJJ", false),
     ("SSJ", false),
+    ("SJS", false),
     ("JSS", true),
     ("JSJsj", false),
     ("SJSjs", false),
