@@ -106,18 +106,17 @@ impl Checks {
             .map(|((_, who), _)| *who)
     }
 
-    /// A configuration is in force at a member: the same at all.
-    pub(crate) fn in_force(&mut self, version: Zxid, members: &str) -> Result<(), Fault> {
-        let known = self
-            .in_force
-            .entry(version)
-            .or_insert_with(|| members.to_owned());
-        if known == members {
-            Ok(())
-        } else {
-            Err(format!(
+    /// A configuration is in force at a member: the same at all. True where it is the first one.
+    pub(crate) fn in_force(&mut self, version: Zxid, members: &str) -> Result<bool, Fault> {
+        match self.in_force.get(&version) {
+            Some(known) if known == members => Ok(false),
+            Some(known) => Err(format!(
                 "configuration {version} is {known:?} here and {members:?} there"
-            ))
+            )),
+            None => {
+                self.in_force.insert(version, members.to_owned());
+                Ok(true)
+            }
         }
     }
 

@@ -39,10 +39,13 @@ impl World {
 
     /// The newest configuration that is in force on any disk.
     pub(crate) fn newest_config(&self) -> Config {
-        let configs = self
-            .members
-            .iter()
-            .filter_map(|member| member.disk.config.as_ref());
+        self.newest_config_without(usize::MAX)
+    }
+
+    fn newest_config_without(&self, who: usize) -> Config {
+        let others = self.members.iter().enumerate();
+        let others = others.filter(|(other, _)| *other != who);
+        let configs = others.filter_map(|(_, member)| member.disk.config.as_ref());
         let newest = configs.max_by_key(|config| config.version);
         newest.map_or_else(|| self.first_config(), |newest| Config::clone(newest))
     }
@@ -62,7 +65,8 @@ impl World {
     /// Whether the others that vote, each with a disk that counts, are a quorum, of the newest
     /// configuration and of all that have been proposed since.
     pub(crate) fn remembers_without(&self, who: usize) -> bool {
-        let newest = self.newest_config();
+        // The one who goes may be the only one that knows of a configuration that it is in force.
+        let newest = self.newest_config_without(who);
         let seen = self.members.iter();
         let seen = seen.filter_map(|member| member.disk.config_seen.as_deref());
         let seen = seen.filter(|seen| seen.version > newest.version);
@@ -165,7 +169,9 @@ impl World {
     /// A configuration is in force at a member.
     pub(crate) fn activated(&mut self, who: usize, config: Arc<Config>) -> Result<(), Fault> {
         let members = config.text.split("\nversion=").next().unwrap_or_default();
-        self.checks.in_force(config.version, members)?;
+        // One that was there at first only gets a version with its first epoch.
+        let is_new = self.checks.in_force(config.version, members)?;
+        self.rosters_in_force += u64::from(is_new && config.version.counter() > 0);
         let before = self.config_on_disk(who);
         if config.version < before.version {
             return Err(format!(
@@ -185,7 +191,6 @@ impl World {
         if disk.config_seen.as_ref().is_some_and(is_passed) {
             disk.config_seen = None;
         }
-        self.rosters_in_force += u64::from(self.members[who].listening);
         self.members[who].disk.config = Some(config);
         Ok(())
     }

@@ -305,4 +305,67 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         ),
         "a_vote_that_ends_a_role_counts_before_the_round_that_it_begins_has_a_result",
     ),
+    mutation(
+        "a reconfiguration needs a quorum of the old members only",
+        "",
+        (
+            "Some(seen) if seen.version <= zxid => self.of_both >= zxid,",
+            "Some(seen) if seen.version <= zxid => self.in_force >= zxid,",
+        ),
+        "a_reconfiguration_waits_for_quorums_of_the_old_and_of_the_new",
+    ),
+    mutation(
+        "a leader completes a reconfiguration with the old members only",
+        "",
+        (
+            "of(&self.active) && self.seen.iter().all(of)",
+            "of(&self.active)",
+        ),
+        "a_crash_in_the_middle_of_a_reconfiguration_leaves_one_ensemble",
+    ),
+    mutation(
+        "who joins a serving leader is told a configuration that is only proposed",
+        "",
+        (
+            "let config = if self.progress == Progress::Broadcast {",
+            "let config = if false {",
+        ),
+        "who_joins_while_a_configuration_is_in_flight_does_not_live_by_it",
+    ),
+    mutation(
+        "who saw a configuration that lost asks for its quorum before it joins a leader",
+        "",
+        (
+            "leads && core.configs.active().membership.is_quorum(followers)",
+            "leads && core.configs.is_quorum(followers)",
+        ),
+        "who_saw_a_configuration_that_lost_comes_back",
+    ),
+    mutation(
+        "a configuration in force counts as proposed again",
+        "",
+        (
+            "if config.version <= self.configs.active.version {",
+            "if false {",
+        ),
+        "who_lags_comes_past_a_configuration_that_it_knows_to_be_in_force",
+    ),
+    mutation(
+        "a leader that is none by the new configuration leads on",
+        "",
+        (
+            "if leader != core.settings.me {\n                return Next::Follow(leader, \"the reconfiguration names another leader\");",
+            "if false {\n                return Next::Follow(leader, \"the reconfiguration names another leader\");",
+        ),
+        "a_leader_that_is_removed_names_the_next_and_serves_no_longer",
+    ),
+    mutation(
+        "a leader hands over to nobody in particular",
+        "",
+        (
+            "(vote.leader, vote.zxid) = (successor, zxid);",
+            "let _ = (successor, zxid, &mut vote);",
+        ),
+        "a_leader_hands_over_to_the_follower_that_has_most",
+    ),
 ];

@@ -6,6 +6,7 @@ mod ensembles;
 mod failover;
 mod histories;
 mod quorums;
+mod reconfigurations;
 
 use super::disk::{Disk, Txn};
 use super::world::{Config, World};

@@ -1,0 +1,275 @@
+//! Ensembles that change while they work.
+
+use super::super::roster::Roster;
+use super::*;
+use crate::zab::{Input, Standing};
+use std::collections::BTreeSet;
+
+/// An ensemble of voters, with spare members on empty disks.
+fn changing(voters: usize, spares: usize, seed: u64) -> World {
+    let mut config = Config::calm(voters, 0);
+    config.spares = Some(spares);
+    let mut world = World::new(config, seed);
+    world.start_all().expect("starts");
+    agree(&mut world);
+    // Spare members learn, too, before anybody can add them.
+    pass(&mut world, 5_000);
+    world
+}
+
+fn roster(voters: &[usize], observers: &[usize]) -> Roster {
+    Roster {
+        voters: voters.iter().copied().collect(),
+        observers: observers.iter().copied().collect(),
+        ..Roster::default()
+    }
+}
+
+fn ask(world: &mut World, roster: &Roster) -> bool {
+    let leader = leader(world);
+    world.propose_roster(leader, roster).expect("no fault")
+}
+
+fn voters(world: &World, who: usize) -> BTreeSet<usize> {
+    let zab = world.members[who].zab.as_ref().expect("it runs");
+    Roster::of(zab.config()).voters
+}
+
+/// The ensemble is asked to be this one, and is it, with a leader of its own.
+fn turn_into(world: &mut World, members: &Roster) {
+    assert!(ask(world, members), "refused: {}", world.portrait());
+    let wanted = members.clone();
+    until(world, 60_000, move |world| {
+        let voters = |who: usize| {
+            let zab = world.members[who].zab.as_ref();
+            zab.map(|zab| Roster::of(zab.config()).voters)
+        };
+        let agreed = |leader: usize| voters(leader) == Some(wanted.voters.clone());
+        world
+            .leader()
+            .is_some_and(|leader| agreed(leader) && wanted.voters.contains(&leader))
+            && world.agrees()
+    });
+}
+
+#[test]
+fn an_ensemble_grows_from_one_to_five_and_back_under_writes() {
+    let mut world = changing(1, 4, 80);
+    for size in [2, 3, 4, 5, 4, 3, 2, 1] {
+        let members = (0..size).collect::<Vec<_>>();
+        turn_into(&mut world, &roster(&members, &[]));
+        write(&mut world, 3);
+        pass(&mut world, 2_000);
+    }
+    assert!(world.members[0].tree.len() >= 24 + 8);
+    assert_eq!(leader(&world), 0);
+}
+
+#[test]
+fn a_leader_that_is_removed_names_the_next_and_serves_no_longer() {
+    let mut world = changing(3, 0, 81);
+    let old = leader(&world);
+    let rest = (0..3).filter(|who| *who != old).collect::<Vec<_>>();
+    write(&mut world, 3);
+    turn_into(&mut world, &roster(&rest, &[]));
+    assert_ne!(leader(&world), old);
+    write(&mut world, 3);
+    assert_eq!(world.members[old].leads, None);
+}
+
+#[test]
+fn a_leader_becomes_an_observer_and_follows() {
+    let mut world = changing(3, 0, 82);
+    let old = leader(&world);
+    let rest = (0..3).filter(|who| *who != old).collect::<Vec<_>>();
+    turn_into(&mut world, &roster(&rest, &[old]));
+    write(&mut world, 3);
+    let zab = world.members[old].zab.as_ref().expect("it runs");
+    assert!(matches!(
+        zab.standing(),
+        Standing::Learning { serving: true, .. }
+    ));
+    all_have(&world, world.members[old].tree.len());
+}
+
+#[test]
+fn members_change_places_all_at_once() {
+    let mut world = changing(3, 3, 83);
+    write(&mut world, 3);
+    turn_into(&mut world, &roster(&[3, 4, 5], &[]));
+    // The old ones are gone, and nobody misses them.
+    for who in 0..3 {
+        world.crash(who, true);
+    }
+    write(&mut world, 3);
+    assert!(leader(&world) >= 3);
+}
+
+#[test]
+fn a_reconfiguration_waits_for_quorums_of_the_old_and_of_the_new() {
+    let mut world = changing(3, 2, 84);
+    let leader = leader(&world);
+    // Of five, three are needed: these two with stuck disks leave two and the old quorum.
+    world.stuck_disks.extend([3, 4]);
+    let other = followers(&world)[0];
+    world.stuck_disks.insert(other);
+    let before = acknowledged(&world);
+    assert!(ask(&mut world, &roster(&[0, 1, 2, 3, 4], &[])));
+    assert!(world.propose(leader).expect("no fault"));
+    pass(&mut world, 3_000);
+    assert_eq!(voters(&world, leader), BTreeSet::from([0, 1, 2]));
+    assert_eq!(acknowledged(&world), before);
+    world.free_disk(3);
+    pass(&mut world, 200);
+    assert_eq!(voters(&world, leader), BTreeSet::from([0, 1, 2, 3, 4]));
+    assert_eq!(acknowledged(&world), before + 2);
+    world.free_disk(4);
+    world.free_disk(other);
+    agree(&mut world);
+}
+
+#[test]
+fn who_joins_while_a_configuration_is_in_flight_does_not_live_by_it() {
+    // Java tells it with NEWLEADER, and it is in force with UPTODATE: others who look for a leader
+    // take it over, and its quorum alone elects one.
+    let mut config = Config::calm(3, 1);
+    config.spares = Some(3);
+    let mut world = World::new(config, 85);
+    world.start_all().expect("starts");
+    agree(&mut world);
+    pass(&mut world, 5_000);
+    let leader = leader(&world);
+    let (observer, stranger) = (3, 6);
+    world.crash(observer, false);
+    world.crash(stranger, false);
+    pass(&mut world, 100);
+    // Nobody can commit it.
+    world.stuck_disks.extend([0, 1, 2, 4, 5]);
+    assert!(ask(&mut world, &roster(&[leader, 4, 5], &[])));
+    pass(&mut world, 500);
+    for who in [observer, stranger] {
+        start(&mut world, who);
+    }
+    pass(&mut world, 3_000);
+    for who in [observer, stranger] {
+        assert!(world.members[who].serving, "{}", world.portrait());
+        assert_eq!(voters(&world, who), BTreeSet::from([0, 1, 2]));
+    }
+    for who in 0..7 {
+        world.free_disk(who);
+    }
+    agree(&mut world);
+    assert_eq!(voters(&world, leader), BTreeSet::from([leader, 4, 5]));
+}
+
+#[test]
+fn who_lags_comes_past_a_configuration_that_it_knows_to_be_in_force() {
+    let mut world = changing(3, 1, 89);
+    write(&mut world, 2);
+    world.crash(3, false);
+    let mut moved = roster(&[0, 1, 2], &[]);
+    moved.moves.insert(followers(&world)[0], 1);
+    turn_into(&mut world, &moved);
+    write(&mut world, 2);
+    // It hears of the configuration before it hears of the transaction that made it.
+    start(&mut world, 3);
+    pass(&mut world, 5_000);
+    let leader = leader(&world);
+    assert_eq!(world.members[3].tree, world.members[leader].tree);
+    let zab = world.members[3].zab.as_ref().expect("it runs");
+    assert!(zab.config_seen().is_none());
+    assert_eq!(zab.config().version, Zxid::new(Epoch(1), 3));
+}
+
+#[test]
+fn who_saw_a_configuration_that_lost_comes_back() {
+    // All that it names were in the same place, so that its own quorum is not to be had.
+    let mut world = changing(7, 0, 86);
+    let old = leader(&world);
+    let others = followers(&world);
+    let lost = [old, others[0], others[1]];
+    for who in lost {
+        for other in &others[2..] {
+            world.network.block(who, *other);
+            world.network.block(*other, who);
+        }
+    }
+    // With the disks of those two it is no quorum of seven.
+    assert!(ask(&mut world, &roster(&lost, &[])));
+    until(&mut world, 60_000, |world| {
+        world.leader().is_some_and(|leader| !lost.contains(&leader))
+    });
+    propose(&mut world);
+    pass(&mut world, 1_000);
+    world.network.heal();
+    agree(&mut world);
+    assert_eq!(voters(&world, old).len(), 7);
+    trees_are_equal(&world);
+}
+
+#[test]
+fn a_removed_member_talks_on_and_disturbs_nobody() {
+    let mut world = changing(5, 0, 87);
+    let gone = followers(&world)[0];
+    let rest = (0..5).filter(|who| *who != gone).collect::<Vec<_>>();
+    // It does not hear of it.
+    isolate(&mut world, gone);
+    turn_into(&mut world, &roster(&rest, &[]));
+    pass(&mut world, 30_000);
+    let before = world.elections;
+    world.network.heal();
+    write(&mut world, 5);
+    pass(&mut world, 60_000);
+    assert_eq!(world.elections, before);
+}
+
+#[test]
+fn a_crash_in_the_middle_of_a_reconfiguration_leaves_one_ensemble() {
+    for seed in 0..40 {
+        let mut world = changing(3, 2, 500 + seed);
+        let old = leader(&world);
+        write(&mut world, 2);
+        assert!(ask(&mut world, &roster(&[old, 3, 4], &[])));
+        pass(&mut world, seed % 12);
+        world.crash(old, seed % 2 == 0);
+        pass(&mut world, 15_000);
+        start(&mut world, old);
+        agree(&mut world);
+        write(&mut world, 2);
+        let members = voters(&world, leader(&world));
+        assert!(
+            members == BTreeSet::from([0, 1, 2]) || members == BTreeSet::from([old, 3, 4]),
+            "{members:?}"
+        );
+    }
+}
+
+#[test]
+fn a_leader_hands_over_to_the_follower_that_has_most() {
+    for seed in 0..20 {
+        let mut world = changing(5, 0, 600 + seed);
+        let old = leader(&world);
+        for _ in 0..10 {
+            propose(&mut world);
+        }
+        world.input(old, Input::HandOver).expect("no fault");
+        until(&mut world, 3_000, |world| {
+            world.leader().is_some_and(|leader| leader != old)
+        });
+        agree(&mut world);
+        assert_eq!((world.handed_over, acknowledged(&world)), (1, 10));
+        write(&mut world, 1);
+    }
+}
+
+#[test]
+fn a_leader_that_nobody_could_follow_does_not_hand_over() {
+    let mut world = changing(3, 0, 88);
+    let old = leader(&world);
+    for who in followers(&world) {
+        world.crash(who, false);
+    }
+    pass(&mut world, 100);
+    world.input(old, Input::HandOver).expect("no fault");
+    assert_eq!(world.handed_over, 0);
+}
