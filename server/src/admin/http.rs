@@ -187,6 +187,7 @@ fn member_page(service: &Service) -> Value {
         "currentEpoch": status.current_epoch.0,
         "acceptedEpoch": status.accepted_epoch.0,
         "configVersion": format!("{:#x}", status.config_version),
+        "config": status.config_text,
         "clusterId": status.cluster_id,
         "voters": status.voters.iter().map(|id| id.0).collect::<Vec<_>>(),
         "learners": status.learners.iter().map(learner).collect::<Vec<_>>(),

@@ -38,7 +38,8 @@ pub(super) struct Init {
     /// Let an empty disk vote: only while the ensemble is made.
     #[arg(long, value_name = "true|false", default_value_t = false, action = clap::ArgAction::Set)]
     bootstrap: bool,
-    /// Read `--bootstrap` from a file; a missing one means false.
+    /// Read `--bootstrap` from a file; a missing one means false. Numbers between commas instead
+    /// of `true` let the empty disks of these members vote, and no others.
     #[arg(long, value_name = "FILE", conflicts_with = "bootstrap")]
     bootstrap_file: Option<PathBuf>,
 }
@@ -57,7 +58,9 @@ enum InitError {
         path: PathBuf,
         source: std::io::Error,
     },
-    #[error("the bootstrap file {path} says `{found}`; it must say true or false")]
+    #[error(
+        "the bootstrap file {path} says `{found}`; it must say true, false or members' numbers"
+    )]
     BootstrapText { path: PathBuf, found: String },
 }
 
@@ -69,7 +72,7 @@ impl Init {
         };
         let prepared = || -> Result<(), InitError> {
             let id = self.server_id()?;
-            let bootstrap = self.may_bootstrap()?;
+            let bootstrap = self.may_bootstrap(id)?;
             let directories = Directories::open(&config.data_dir, &config.data_log_dir, true)?;
             let (data, log) = (directories.data_dir(), directories.log_dir());
             // The cluster first: nothing is written on a disk that belongs to another.
@@ -109,7 +112,7 @@ impl Init {
         from_hostname(&name, self.first_server_id)
     }
 
-    fn may_bootstrap(&self) -> Result<bool, InitError> {
+    fn may_bootstrap(&self, id: ServerId) -> Result<bool, InitError> {
         let Some(path) = &self.bootstrap_file else {
             return Ok(self.bootstrap);
         };
@@ -117,7 +120,7 @@ impl Init {
             Ok(text) => match text.trim() {
                 "true" => Ok(true),
                 "false" => Ok(false),
-                found => Err(InitError::BootstrapText {
+                found => bootstraps(found, id).ok_or_else(|| InitError::BootstrapText {
                     path: path.clone(),
                     found: found.to_owned(),
                 }),
@@ -129,6 +132,12 @@ impl Init {
             }),
         }
     }
+}
+
+/// Whether this member is among the numbers; None where they are no numbers.
+fn bootstraps(numbers: &str, id: ServerId) -> Option<bool> {
+    let ids: Option<Vec<i64>> = numbers.split(',').map(|n| n.trim().parse().ok()).collect();
+    ids.map(|ids| ids.contains(&id.0))
 }
 
 /// The number of a StatefulSet's pod.
@@ -150,6 +159,14 @@ fn from_hostname(name: &str, first: u8) -> Result<ServerId, InitError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_numbered_members_may_bootstrap() {
+        assert_eq!(bootstraps("2,5", ServerId(5)), Some(true));
+        assert_eq!(bootstraps("2, 5", ServerId(3)), Some(false));
+        assert_eq!(bootstraps("maybe", ServerId(3)), None);
+        assert_eq!(bootstraps("", ServerId(3)), None);
+    }
 
     #[test]
     fn a_pods_number_is_its_ordinal_behind_the_first_id() {

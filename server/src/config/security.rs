@@ -74,6 +74,9 @@ pub(super) fn auth(s: &mut Settings, secure: bool) -> Result<AuthConfig> {
     let mut config = AuthConfig {
         skip_acl: s.yes_no("skipACL", false)?,
         super_digest: s.text("DigestAuthenticationProvider.superDigest"),
+        super_digest_file: s
+            .text("DigestAuthenticationProvider.superDigestFile")
+            .map(std::path::PathBuf::from),
         digest_enabled: s.flag("DigestAuthenticationProvider.enabled", true)?,
         digest_algorithm,
         x509_enabled: secure || named(X509_PROVIDER),

@@ -330,6 +330,9 @@ pub struct AuthConfig {
     pub skip_acl: bool,
     /// `DigestAuthenticationProvider.superDigest`: `super:` and the hash.
     pub super_digest: Option<String>,
+    /// `DigestAuthenticationProvider.superDigestFile`: a file with the same, read at every use, so
+    /// that a new password needs no restart. Java has no such key.
+    pub super_digest_file: Option<PathBuf>,
     /// `DigestAuthenticationProvider.enabled`.
     pub digest_enabled: bool,
     /// `DigestAuthenticationProvider.digestAlg`.

@@ -47,6 +47,7 @@ fn for_auth(config: &ServerConfig) -> AuthSettings {
     let auth = &config.auth;
     AuthSettings {
         super_digest: auth.super_digest.clone(),
+        super_digest_file: auth.super_digest_file.clone(),
         digest_enabled: auth.digest_enabled,
         digest_algorithm: auth.digest_algorithm,
         sasl_users: auth.sasl_users.clone(),

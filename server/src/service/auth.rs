@@ -54,7 +54,7 @@ pub(crate) fn identities(
         "digest" if settings.digest_enabled => {
             let digest = settings.digest_algorithm.id_of(&text(proof));
             let mut ids = Vec::new();
-            if settings.super_digest.as_deref() == Some(digest.as_str()) {
+            if settings.current_super_digest().as_deref() == Some(digest.as_str()) {
                 ids.push(Id::new("super", ""));
             }
             ids.push(Id::new("digest", digest));

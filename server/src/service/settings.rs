@@ -3,6 +3,13 @@
 use crate::auth::Users;
 use crate::auth::password_hash::PasswordHash;
 use crate::ids::ServerId;
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::Read;
+use std::path::PathBuf;
+
+/// The longest file with a superuser's digest that is read.
+const DIGEST_BYTES_MAX: u64 = 1024;
 
 /// How the service treats clients. Every bound on what a client can cost stands here.
 #[derive(Clone, Debug)]
@@ -91,6 +98,8 @@ impl Default for Settings {
 pub struct AuthSettings {
     /// DigestAuthenticationProvider.superDigest: `super:` and the hash.
     pub super_digest: Option<String>,
+    /// DigestAuthenticationProvider.superDigestFile: where it stands instead.
+    pub super_digest_file: Option<PathBuf>,
     /// DigestAuthenticationProvider.enabled.
     pub digest_enabled: bool,
     /// DigestAuthenticationProvider.digestAlg.
@@ -111,10 +120,26 @@ pub struct AuthSettings {
     pub ensemble_names: Option<Vec<String>>,
 }
 
+impl AuthSettings {
+    /// The superuser's digest as it stands now. Who proves a password is rare, and the file is one
+    /// short line in memory where it is a mounted secret, so it is read at every use.
+    #[must_use]
+    pub fn current_super_digest(&self) -> Option<Cow<'_, str>> {
+        let Some(path) = &self.super_digest_file else {
+            return self.super_digest.as_deref().map(Cow::Borrowed);
+        };
+        let mut text = String::new();
+        let file = File::open(path).ok()?;
+        file.take(DIGEST_BYTES_MAX).read_to_string(&mut text).ok()?;
+        Some(Cow::Owned(text.trim().to_owned()))
+    }
+}
+
 impl Default for AuthSettings {
     fn default() -> Self {
         AuthSettings {
             super_digest: None,
+            super_digest_file: None,
             digest_enabled: true,
             digest_algorithm: PasswordHash::default(),
             sasl_users: None,
@@ -154,5 +179,25 @@ impl Whitelist {
     #[must_use]
     pub fn allows(&self, word: &str) -> bool {
         self.all || word == "srvr" || self.words.iter().any(|allowed| allowed == word)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_superusers_digest_is_read_anew_and_a_missing_file_makes_nobody_the_superuser() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("superDigest");
+        let settings = AuthSettings {
+            super_digest_file: Some(file.clone()),
+            ..AuthSettings::default()
+        };
+        assert_eq!(settings.current_super_digest(), None);
+        for digest in ["super:a", "super:b"] {
+            std::fs::write(&file, format!("{digest}\n")).unwrap();
+            assert_eq!(settings.current_super_digest().as_deref(), Some(digest));
+        }
     }
 }
