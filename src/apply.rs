@@ -4,18 +4,26 @@
 //! takes something away names exactly what was seen, so that an old decision
 //! hits nothing new.
 
-use crate::crd::names::{ANNOTATION_RESTARTING, OPERATOR};
+use crate::crd::names::{ANNOTATION_HAND_OVER, ANNOTATION_RESTARTING, OPERATOR};
 use crate::crd::{ZooKeeperCluster, ZooKeeperClusterStatus};
-use crate::objects::{Desired, Kind};
-use crate::observe::api;
-use crate::plan::{Action, Growth, Restart};
+use crate::ensemble::{ChangeEnsemble, MembershipChange, Refused};
+use crate::objects::{Desired, Kind, Password, superuser};
+use crate::observe::{Clock, api};
+use crate::plan::observed::Superuser;
+use crate::plan::rollout::HANDING_OVER;
+use crate::plan::scale::Change;
+use crate::plan::{Action, Growth, HandOver, Reconfig, Recreation, Restart};
 use crate::valid::ValidCluster;
-use k8s_openapi::api::core::v1::{ObjectReference, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{ObjectReference, PersistentVolumeClaim, Pod, Secret};
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
+use kube::api::{
+    Api, DeleteParams, DynamicObject, ObjectMeta, Patch, PatchParams, PostParams, Preconditions,
+};
 use kube::runtime::events::{Event, EventType, Recorder};
 use kube::{Client, Resource, ResourceExt};
 use serde_json::json;
+use std::fmt::Write;
+use std::sync::Arc;
 
 /// A write that failed.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +36,17 @@ pub enum ApplyError {
         /// What the API server said.
         source: Box<kube::Error>,
     },
+    /// The ensemble did not do what it was asked for.
+    #[error("{what}: {source}")]
+    Ensemble {
+        /// What it was asked for.
+        what: String,
+        /// What it said.
+        source: Refused,
+    },
+    /// There is no randomness to draw a password from.
+    #[error("draw a password: {0}")]
+    Random(String),
 }
 
 /// What became of an action.
@@ -46,39 +65,90 @@ pub enum Done {
 pub struct Writer {
     client: Client,
     recorder: Recorder,
+    ensemble: Arc<dyn ChangeEnsemble>,
+    clock: Clock,
 }
 
 impl Writer {
     /// A writer that reports its Events through `recorder`.
-    pub fn new(client: Client, recorder: Recorder) -> Self {
-        Self { client, recorder }
+    pub fn new(
+        client: Client,
+        recorder: Recorder,
+        ensemble: Arc<dyn ChangeEnsemble>,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            client,
+            recorder,
+            ensemble,
+            clock,
+        }
     }
 
-    /// Carries out one action.
+    /// Carries out one action, as `superuser` where the ensemble is to do it.
     pub async fn carry_out(
         &self,
         resource: &ZooKeeperCluster,
         cluster: &ValidCluster,
+        superuser: &Superuser,
         action: &Action,
     ) -> Result<Done, ApplyError> {
         match action {
             Action::Nothing | Action::Paused | Action::Wait(_) => Ok(Done::Nothing),
+            Action::DrawSuperuser => self.draw_superuser(cluster).await,
             Action::Apply(objects) => {
                 for object in objects {
-                    self.write_object(cluster, object).await?;
+                    if self.write_object(cluster, object).await? == Done::Outdated {
+                        return Ok(Done::Outdated);
+                    }
                 }
                 Ok(Done::Written)
             }
             Action::Grow(growth) => self.grow(resource, cluster, growth).await,
+            Action::Recreate(recreation) => self.recreate(resource, cluster, recreation).await,
+            Action::HandOver(asking) => {
+                self.hand_over(resource, cluster, superuser.password(), asking)
+                    .await
+            }
+            Action::Reconfig(reconfig) => {
+                self.reconfigure(resource, cluster, superuser.password(), reconfig)
+                    .await
+            }
             Action::Restart(restart) => self.restart(resource, cluster, restart).await,
         }
+    }
+
+    /// Made once and never written again: whoever else is at it, one password wins.
+    async fn draw_superuser(&self, cluster: &ValidCluster) -> Result<Done, ApplyError> {
+        let mut random = [0_u8; 24];
+        getrandom::fill(&mut random).map_err(|error| ApplyError::Random(error.to_string()))?;
+        let mut password = String::new();
+        for byte in random {
+            write!(password, "{byte:02x}").expect("writing to a String cannot fail");
+        }
+        let secret = superuser(cluster, &Password(password));
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &cluster.namespace);
+        let made = secrets
+            .create(
+                &PostParams {
+                    field_manager: Some(OPERATOR.to_owned()),
+                    ..PostParams::default()
+                },
+                &secret,
+            )
+            .await;
+        let name = Kind::SuperuserSecret.name(&cluster.name);
+        expected(made.map(drop)).map_err(write_error(format!(
+            "create Secret {}/{name}",
+            cluster.namespace
+        )))
     }
 
     async fn write_object(
         &self,
         cluster: &ValidCluster,
         object: &Desired,
-    ) -> Result<(), ApplyError> {
+    ) -> Result<Done, ApplyError> {
         let objects = api(&self.client, &cluster.namespace, object.kind);
         let what = |verb| {
             format!(
@@ -93,21 +163,44 @@ impl Writer {
             let mut body = body.clone();
             body["apiVersion"] = json!(api_version);
             body["kind"] = json!(kind);
-            objects
+            let mut version = object.resource_version.clone();
+            if object.new {
+                // Bare, so that every field is the apply's alone, and can be taken away by one.
+                let bare = DynamicObject {
+                    types: None,
+                    metadata: ObjectMeta {
+                        name: Some(object.name.clone()),
+                        ..ObjectMeta::default()
+                    },
+                    data: json!({"apiVersion": api_version, "kind": kind}),
+                };
+                match objects.create(&PostParams::default(), &bare).await {
+                    Ok(made) => version = made.resource_version(),
+                    Err(error) => {
+                        return expected(Err(error)).map_err(write_error(what("create")));
+                    }
+                }
+            }
+            if let Some(version) = &version {
+                body["metadata"]["resourceVersion"] = json!(version);
+            }
+            let written = objects
                 .patch(
                     &object.name,
                     &PatchParams::apply(OPERATOR).force(),
                     &Patch::Apply(&body),
                 )
-                .await
-                .map_err(write_error(what("apply")))?;
-            tracing::info!(
-                namespace = cluster.namespace,
-                name = object.name,
-                kind,
-                "applied"
-            );
-            return Ok(());
+                .await;
+            let done = expected(written.map(drop)).map_err(write_error(what("apply")))?;
+            if done == Done::Written {
+                tracing::info!(
+                    namespace = cluster.namespace,
+                    name = object.name,
+                    kind,
+                    "applied"
+                );
+            }
+            return Ok(done);
         }
         // Only what is our own is taken away; someone else's object of this name stays.
         let living = objects
@@ -117,7 +210,7 @@ impl Writer {
         let Some(living) =
             living.filter(|living| living.owner_references().contains(&cluster.owner))
         else {
-            return Ok(());
+            return Ok(Done::Nothing);
         };
         let exactly = Preconditions {
             uid: living.uid(),
@@ -129,9 +222,168 @@ impl Writer {
                 &DeleteParams::default().preconditions(exactly),
             )
             .await;
-        expected(deleted.map(drop))
-            .map_err(write_error(what("delete")))
-            .map(drop)
+        expected(deleted.map(drop)).map_err(write_error(what("delete")))
+    }
+
+    /// Deletes the StatefulSet and orphans its pods: the next pass makes it again with the new
+    /// volume templates, and it takes the pods over.
+    async fn recreate(
+        &self,
+        resource: &ZooKeeperCluster,
+        cluster: &ValidCluster,
+        recreation: &Recreation,
+    ) -> Result<Done, ApplyError> {
+        let sets = api(&self.client, &cluster.namespace, Kind::StatefulSet);
+        let exactly = Preconditions {
+            uid: Some(recreation.uid.clone()),
+            resource_version: Some(recreation.resource_version.clone()),
+        };
+        let orphaning = DeleteParams::orphan().preconditions(exactly);
+        let deleted = sets.delete(&cluster.name, &orphaning).await;
+        let done = expected(deleted.map(drop)).map_err(write_error(format!(
+            "delete StatefulSet {}/{} without its pods",
+            cluster.namespace, cluster.name
+        )))?;
+        if done == Done::Written {
+            let note = format!(
+                "the StatefulSet is made again around its living pods, so that new members get {} \
+                 for {}",
+                recreation.to, recreation.volume
+            );
+            self.note(resource, "RecreatingStatefulSet", "GrowVolume", note)
+                .await;
+        }
+        Ok(done)
+    }
+
+    /// Announces on the StatefulSet what is about to happen to a pod, against the resourceVersion
+    /// that it was decided on: of two who decided, one goes on.
+    async fn announce(
+        &self,
+        cluster: &ValidCluster,
+        annotation: &str,
+        pod_uid: &str,
+        at: Timestamp,
+        resource_version: Option<&str>,
+    ) -> Result<Done, ApplyError> {
+        let announcement = json!({"metadata": {
+            "resourceVersion": resource_version,
+            "annotations": {annotation: format!("{pod_uid} {at}")}
+        }});
+        let sets = api(&self.client, &cluster.namespace, Kind::StatefulSet);
+        let written = sets
+            .patch(&cluster.name, &manager(), &Patch::Merge(&announcement))
+            .await;
+        expected(written.map(drop)).map_err(write_error(format!(
+            "annotate StatefulSet {}/{}",
+            cluster.namespace, cluster.name
+        )))
+    }
+
+    /// Asks the leader to hand over. One that cannot is restarted a moment later all the same, so
+    /// a refusal is no failure.
+    async fn hand_over(
+        &self,
+        resource: &ZooKeeperCluster,
+        cluster: &ValidCluster,
+        password: Option<&Password>,
+        asking: &HandOver,
+    ) -> Result<Done, ApplyError> {
+        let Some(password) = password else {
+            return Ok(Done::Nothing);
+        };
+        let now = (self.clock)();
+        let done = self
+            .announce(
+                cluster,
+                ANNOTATION_HAND_OVER,
+                &asking.uid,
+                now,
+                Some(&asking.stateful_set_version),
+            )
+            .await?;
+        if done != Done::Written {
+            return Ok(done);
+        }
+        let pod = &asking.member.pod;
+        match self.ensemble.hand_over(&asking.address, password).await {
+            Ok(()) => {
+                let note = format!("{pod} leads, and was asked to hand over before it goes");
+                self.note(resource, "HandingOver", "HandOver", note).await;
+            }
+            Err(refused) => {
+                tracing::warn!(namespace = cluster.namespace, name = cluster.name, pod, %refused, "the leader did not hand over");
+                // Its time is over: it hands over as well when it is told to end.
+                self.announce(
+                    cluster,
+                    ANNOTATION_HAND_OVER,
+                    &asking.uid,
+                    now - HANDING_OVER,
+                    None,
+                )
+                .await?;
+            }
+        }
+        Ok(Done::Written)
+    }
+
+    /// Asks the ensemble for another membership, from the version that was seen and no other.
+    async fn reconfigure(
+        &self,
+        resource: &ZooKeeperCluster,
+        cluster: &ValidCluster,
+        password: Option<&Password>,
+        reconfig: &Reconfig,
+    ) -> Result<Done, ApplyError> {
+        let what = || format!("change the membership so that {reconfig}");
+        let Some(password) = password else {
+            let source = Refused::Refused("the superuser's password is not known".to_owned());
+            return Err(ApplyError::Ensemble {
+                what: what(),
+                source,
+            });
+        };
+        let role = match reconfig.change {
+            Change::Join(role) => role,
+            Change::Leave => reconfig.member.role,
+        };
+        let change = MembershipChange {
+            id: reconfig.member.id.0,
+            address: cluster.address(&reconfig.member, role),
+            change: reconfig.change,
+            from_version: reconfig.from_version,
+        };
+        let (_, address) = &reconfig.leader;
+        match self.ensemble.reconfigure(address, password, &change).await {
+            Ok(()) => {
+                tracing::info!(namespace = cluster.namespace, name = cluster.name, %reconfig, "the membership changed");
+                let note = reconfig.to_string();
+                self.note(resource, "MembershipChanged", "Reconfigure", note)
+                    .await;
+                Ok(Done::Written)
+            }
+            Err(Refused::Outdated) => Ok(Done::Outdated),
+            Err(Refused::Unanswered(why)) => {
+                // It may have been done: the members say so at the next look, or it is asked for anew.
+                tracing::warn!(namespace = cluster.namespace, name = cluster.name, %reconfig, why, "no answer to a change of the membership");
+                Ok(Done::Outdated)
+            }
+            Err(source) => Err(ApplyError::Ensemble {
+                what: what(),
+                source,
+            }),
+        }
+    }
+
+    async fn note(
+        &self,
+        resource: &ZooKeeperCluster,
+        reason: &'static str,
+        action: &'static str,
+        note: String,
+    ) {
+        self.tell(resource, EventType::Normal, reason, action, note, None)
+            .await;
     }
 
     /// Asks for a larger volume; whether it can grow is up to its storage class.
@@ -184,18 +436,16 @@ impl Writer {
         cluster: &ValidCluster,
         restart: &Restart,
     ) -> Result<Done, ApplyError> {
-        let announcement = json!({"metadata": {
-            "resourceVersion": restart.stateful_set_version,
-            "annotations": {ANNOTATION_RESTARTING: format!("{} {}", restart.uid, Timestamp::now())}
-        }});
-        let announced = api(&self.client, &cluster.namespace, Kind::StatefulSet)
-            .patch(&cluster.name, &manager(), &Patch::Merge(&announcement))
-            .await;
-        let what = format!(
-            "announce the restart of {}/{}",
-            cluster.namespace, restart.pod
-        );
-        if expected(announced.map(drop)).map_err(write_error(what))? == Done::Outdated {
+        let announced = self
+            .announce(
+                cluster,
+                ANNOTATION_RESTARTING,
+                &restart.uid,
+                (self.clock)(),
+                Some(&restart.stateful_set_version),
+            )
+            .await?;
+        if announced == Done::Outdated {
             return Ok(Done::Outdated);
         }
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &cluster.namespace);

@@ -3,26 +3,29 @@
 use crate::apply::{ApplyError, Done, Writer};
 use crate::crd::ZooKeeperCluster;
 use crate::crd::names::{LABEL_CLUSTER, OPERATOR};
+use crate::ensemble::ChangeEnsemble;
 use crate::metrics::Metrics;
-use crate::observe::{ObserveError, ReadMembers, observe};
-use crate::plan::{Action, Plan, Waiting, plan};
+use crate::observe::{Clock, ObserveError, ReadMembers, observe};
+use crate::plan::quorum::Ensemble;
+use crate::plan::{Action, Observed, Plan, Waiting, plan};
 use crate::status::{Outcome, is_news, status};
-use crate::valid::{Settings, ValidCluster};
+use crate::valid::{Member, Settings, ValidCluster};
 use futures::StreamExt;
+use futures::future::join_all;
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use k8s_openapi::jiff::Timestamp;
 use kube::api::Api;
 use kube::runtime::controller::{self, Controller};
 use kube::runtime::events::{EventType, Recorder, Reporter};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher;
 use kube::{Client, ResourceExt};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// While something is in progress. Watches tell most of it sooner; what members
@@ -32,6 +35,9 @@ const SOON: Duration = Duration::from_secs(1);
 const LATER: Duration = Duration::from_secs(5);
 /// While everything is as it should be.
 const STEADY: Duration = Duration::from_secs(30);
+/// How long a steady cluster's objects go unread unless a watch tells of a change. What no watch
+/// tells of (a Secret of the user's, a watch that lost something) is found then.
+const UNREAD_MAX: Duration = Duration::from_secs(600);
 /// The longest pause after errors.
 const ERROR_PAUSE_MAX: Duration = Duration::from_secs(60);
 /// How many clusters are worked on at once.
@@ -55,8 +61,29 @@ pub struct Operator {
     members: Arc<dyn ReadMembers>,
     writer: Writer,
     metrics: Arc<Metrics>,
+    clock: Clock,
     /// How many passes in a row failed, for the pause after the next failure.
     failures: Mutex<HashMap<ObjectRef<ZooKeeperCluster>, u32>>,
+    /// Clusters with nothing to do, as they were then. It spares reading, and decides nothing.
+    steady: Mutex<HashMap<ObjectRef<ZooKeeperCluster>, Steady>>,
+    /// Clusters whose objects changed since they were last read.
+    touched: Mutex<HashSet<ObjectRef<ZooKeeperCluster>>>,
+}
+
+/// A cluster with nothing to do.
+struct Steady {
+    /// The resource that was looked at.
+    resource_version: Option<String>,
+    /// When everything was last read.
+    read: Instant,
+    /// Whom to ask.
+    members: Vec<(Member, String)>,
+    /// What they said.
+    ensemble: Ensemble,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Operator {
@@ -65,22 +92,37 @@ impl Operator {
         client: Client,
         settings: Settings,
         members: Arc<dyn ReadMembers>,
+        ensemble: Arc<dyn ChangeEnsemble>,
         metrics: Arc<Metrics>,
         instance: Option<String>,
+        clock: Clock,
     ) -> Self {
         let reporter = Reporter {
             controller: OPERATOR.to_owned(),
             instance,
         };
-        let writer = Writer::new(client.clone(), Recorder::new(client.clone(), reporter));
+        let writer = Writer::new(
+            client.clone(),
+            Recorder::new(client.clone(), reporter),
+            ensemble,
+            clock.clone(),
+        );
         Self {
             client,
             settings,
             members,
             writer,
             metrics,
+            clock,
             failures: Mutex::default(),
+            steady: Mutex::default(),
+            touched: Mutex::default(),
         }
+    }
+
+    /// Notes that something of this cluster changed, so that the next pass reads all of it.
+    fn touch(&self, cluster: ObjectRef<ZooKeeperCluster>) {
+        locked(&self.touched).insert(cluster);
     }
 
     /// One pass over one cluster. Returns when to look again.
@@ -96,6 +138,11 @@ impl Operator {
                 return Ok(STEADY);
             }
         };
+        let key = ObjectRef::from_obj(resource);
+        let touched = locked(&self.touched).remove(&key);
+        if !touched && self.is_still_steady(resource, &cluster, &key).await {
+            return Ok(STEADY);
+        }
         match self.pass(resource, &cluster).await {
             Ok(pause) => Ok(pause),
             Err(error) => {
@@ -111,6 +158,56 @@ impl Operator {
         }
     }
 
+    /// Whether nothing can have changed since nothing was to be done: no watch told of anything, and
+    /// the members say the same.
+    async fn is_still_steady(
+        &self,
+        resource: &ZooKeeperCluster,
+        cluster: &ValidCluster,
+        key: &ObjectRef<ZooKeeperCluster>,
+    ) -> bool {
+        let (asked, before) = {
+            let steady = locked(&self.steady);
+            let Some(steady) = steady.get(key) else {
+                return false;
+            };
+            // Spread, so that a thousand clusters that came together are not read together.
+            let spread = Duration::from_secs(RandomState::new().hash_one(key) % 120);
+            if steady.resource_version != resource.metadata.resource_version
+                || steady.read.elapsed() + spread > UNREAD_MAX
+            {
+                return false;
+            }
+            (steady.members.clone(), steady.ensemble.clone())
+        };
+        let reports = join_all(
+            asked
+                .iter()
+                .map(|(member, ip)| async { (member.id, self.members.read(member, ip).await) }),
+        )
+        .await;
+        let observed = Observed {
+            members: reports.into_iter().collect(),
+            ..Observed::nothing()
+        };
+        let same = Ensemble::read(cluster, &observed) == before;
+        if same {
+            let serving = before.followers.len();
+            self.seen(cluster, &before, serving);
+        }
+        same
+    }
+
+    fn seen(&self, cluster: &ValidCluster, ensemble: &Ensemble, serving: usize) {
+        self.metrics.seen(
+            &cluster.namespace,
+            &cluster.name,
+            ensemble.has_quorum(),
+            i64::try_from(serving).unwrap_or(i64::MAX),
+            i64::try_from(cluster.members.len()).unwrap_or(i64::MAX),
+        );
+    }
+
     async fn pass(
         &self,
         resource: &ZooKeeperCluster,
@@ -120,29 +217,62 @@ impl Operator {
             .status
             .as_ref()
             .and_then(|status| status.cluster_id.clone());
-        let observed = observe(&self.client, cluster, latched, self.members.as_ref()).await?;
+        let observed = observe(
+            &self.client,
+            cluster,
+            latched,
+            self.members.as_ref(),
+            &self.clock,
+        )
+        .await?;
         let plan = plan(cluster, &observed);
         // Status first: the identity is latched before anything rests on it, and
         // what is about to happen is told even if it fails.
         let degraded = self
             .report(resource, &Outcome::Planned(cluster, &observed, &plan))
             .await?;
-        let serving = plan.ensemble.synced.len();
-        self.metrics.seen(
-            &cluster.namespace,
-            &cluster.name,
-            plan.ensemble.has_quorum(),
-            i64::try_from(serving).unwrap_or(i64::MAX),
-            i64::try_from(cluster.members.len()).unwrap_or(i64::MAX),
-        );
+        self.seen(cluster, &plan.ensemble, plan.ensemble.followers.len());
+        self.note_steady(resource, &observed, &plan, degraded);
         let done = self
             .writer
-            .carry_out(resource, cluster, &plan.action)
+            .carry_out(resource, cluster, &observed.superuser, &plan.action)
             .await?;
-        if matches!(plan.action, Action::Restart(_)) && done == Done::Written {
-            self.metrics.restarted(&cluster.namespace, &cluster.name);
+        let (namespace, name) = (&cluster.namespace, &cluster.name);
+        match plan.action {
+            Action::Restart(_) if done == Done::Written => self.metrics.restarted(namespace, name),
+            Action::Reconfig(_) if done == Done::Written => {
+                self.metrics.membership_changed(namespace, name);
+            }
+            _ => {}
         }
         Ok(pause(&plan, degraded))
+    }
+
+    fn note_steady(
+        &self,
+        resource: &ZooKeeperCluster,
+        observed: &Observed,
+        plan: &Plan,
+        degraded: bool,
+    ) {
+        let key = ObjectRef::from_obj(resource);
+        if degraded || !matches!(plan.action, Action::Nothing | Action::Paused) {
+            locked(&self.steady).remove(&key);
+            return;
+        }
+        let members = plan.roster.members.iter();
+        let members = members
+            .filter_map(|member| {
+                Some((member.clone(), observed.pods.get(&member.pod)?.ip.clone()?))
+            })
+            .collect();
+        let steady = Steady {
+            resource_version: resource.metadata.resource_version.clone(),
+            read: Instant::now(),
+            members,
+            ensemble: plan.ensemble.clone(),
+        };
+        locked(&self.steady).insert(key, steady);
     }
 
     /// Writes status where it is news, and an Event where trouble begins. Returns
@@ -153,7 +283,7 @@ impl Operator {
         outcome: &Outcome<'_>,
     ) -> Result<bool, ApplyError> {
         let old = resource.status.as_ref();
-        let new = status(old, resource.metadata.generation, Timestamp::now(), outcome);
+        let new = status(old, resource.metadata.generation, (self.clock)(), outcome);
         let trouble = |status: Option<&crate::crd::ZooKeeperClusterStatus>| {
             let conditions = status.and_then(|status| status.conditions.as_ref())?;
             let degraded = conditions
@@ -162,6 +292,11 @@ impl Operator {
             Some((degraded.reason.clone(), degraded.message.clone()))
         };
         let (before, after) = (trouble(old), trouble(Some(&new)));
+        self.metrics.degraded(
+            &resource.namespace().unwrap_or_default(),
+            &resource.name_any(),
+            after.is_some(),
+        );
         if is_news(old, &new) {
             self.writer.write_status(resource, &new).await?;
         }
@@ -179,15 +314,27 @@ impl Operator {
                 )
                 .await;
         }
+        let known = old.and_then(|status| status.warnings.clone());
+        for warning in new.warnings.iter().flatten() {
+            if !known.iter().flatten().any(|known| known == warning) {
+                self.writer
+                    .tell(
+                        resource,
+                        EventType::Warning,
+                        "Unwise",
+                        "Reconcile",
+                        warning.clone(),
+                        None,
+                    )
+                    .await;
+            }
+        }
         Ok(after.is_some())
     }
 
     fn failed(&self, resource: &ZooKeeperCluster, error: &ReconcileError) -> Duration {
         let key = ObjectRef::from_obj(resource);
-        let mut failures = self
-            .failures
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut failures = locked(&self.failures);
         let count = failures.entry(key).or_insert(0);
         *count = count.saturating_add(1);
         let pause = backoff(*count);
@@ -195,12 +342,18 @@ impl Operator {
         pause
     }
 
+    /// A cluster that is gone leaves nothing behind.
+    fn forget(&self, namespace: &str, name: &str) {
+        let key = ObjectRef::new(name).within(namespace);
+        locked(&self.failures).remove(&key);
+        locked(&self.steady).remove(&key);
+        locked(&self.touched).remove(&key);
+        self.metrics.gone(namespace, name);
+    }
+
     fn succeeded(&self, resource: &ZooKeeperCluster) {
         let key = ObjectRef::from_obj(resource);
-        self.failures
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .remove(&key);
+        locked(&self.failures).remove(&key);
     }
 }
 
@@ -215,8 +368,17 @@ fn backoff(failures: u32) -> Duration {
 fn pause(plan: &Plan, degraded: bool) -> Duration {
     match &plan.action {
         Action::Nothing | Action::Paused => STEADY,
-        Action::Wait(Waiting::Members(_) | Waiting::Rollout) if degraded => LATER,
-        Action::Apply(_) | Action::Grow(_) | Action::Restart(_) | Action::Wait(_) => SOON,
+        Action::Wait(Waiting::StatefulSetNotObserved) => SOON,
+        Action::Wait(_) if degraded => LATER,
+        // One more write comes before anybody can start.
+        Action::DrawSuperuser => Duration::ZERO,
+        Action::Apply(_)
+        | Action::Grow(_)
+        | Action::Recreate(_)
+        | Action::HandOver(_)
+        | Action::Reconfig(_)
+        | Action::Restart(_)
+        | Action::Wait(_) => SOON,
     }
 }
 
@@ -237,22 +399,39 @@ pub async fn run(
     }
     let client = &operator.client;
     let ours = watcher::Config::default().labels(LABEL_CLUSTER);
-    Controller::new(
+    // Everything that a cluster owns carries its name; whatever happens to it, all of it is read.
+    let touching = |operator: &Arc<Operator>| {
+        let operator = operator.clone();
+        move |labels: &BTreeMap<String, String>, namespace: Option<String>| {
+            let cluster = ObjectRef::new(labels.get(LABEL_CLUSTER)?).within(&namespace?);
+            operator.touch(cluster.clone());
+            Some(cluster)
+        }
+    };
+    macro_rules! watch {
+        ($controller:expr, $($kind:ty),+) => {{
+            $controller$(.watches(within::<$kind>(client, namespace), ours.clone(), {
+                let touch = touching(&operator);
+                move |object: $kind| touch(object.labels(), object.namespace())
+            }))+
+        }};
+    }
+    let controller = Controller::new(
         within::<ZooKeeperCluster>(client, namespace),
         watcher::Config::default(),
     )
-    .with_config(controller::Config::default().concurrency(CONCURRENCY))
-    .owns(within::<StatefulSet>(client, namespace), ours.clone())
-    .owns(within::<ConfigMap>(client, namespace), ours.clone())
-    .owns(within::<Service>(client, namespace), ours.clone())
-    .owns(
-        within::<PodDisruptionBudget>(client, namespace),
-        ours.clone(),
+    .with_config(controller::Config::default().concurrency(CONCURRENCY));
+    watch!(
+        controller,
+        StatefulSet,
+        ConfigMap,
+        Service,
+        ServiceAccount,
+        PersistentVolumeClaim,
+        PodDisruptionBudget,
+        NetworkPolicy,
+        Pod
     )
-    .watches(within::<Pod>(client, namespace), ours, |pod| {
-        let name = pod.labels().get(LABEL_CLUSTER)?;
-        Some(ObjectRef::new(name).within(&pod.namespace()?))
-    })
     .graceful_shutdown_on(stop)
     .run(
         reconcile,
@@ -261,9 +440,7 @@ pub async fn run(
     )
     .for_each(|result| {
         if let Err(controller::Error::ObjectNotFound(object)) = &result {
-            operator
-                .metrics
-                .gone(object.namespace.as_deref().unwrap_or(""), &object.name);
+            operator.forget(object.namespace.as_deref().unwrap_or(""), &object.name);
         } else if let Err(error @ controller::Error::QueueError(_)) = &result {
             tracing::warn!(%error, "a watch failed; it is tried again");
         }

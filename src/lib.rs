@@ -1,7 +1,7 @@
 //! The ZooKeeper operator: `observe` what is, `plan` one step, `apply` it, report `status`.
 //!
 //! The modules are listed in reading order; each may use those above it. Only
-//! `observe`, `apply`, `lease`, `web` and `controller` speak to anything outside.
+//! `observe`, `ensemble`, `apply`, `lease`, `web` and `controller` speak to anything outside.
 
 pub mod crd;
 pub mod valid;
@@ -12,6 +12,7 @@ pub mod status;
 
 pub mod apply;
 pub mod controller;
+pub mod ensemble;
 pub mod lease;
 pub mod metrics;
 pub mod observe;

@@ -1,6 +1,7 @@
 //! The program `zookeeper-operator`.
 
 use clap::{Args, Parser, Subcommand};
+use k8s_openapi::jiff::Timestamp;
 use std::future::Future;
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use zookeeper_operator::controller::{self, Operator};
+use zookeeper_operator::ensemble::Network;
 use zookeeper_operator::lease::{Election, LeaseLost};
 use zookeeper_operator::metrics::Metrics;
 use zookeeper_operator::observe::HttpMembers;
@@ -153,8 +155,10 @@ async fn operate(run: Run) -> Result<(), Failure> {
         client.clone(),
         settings,
         Arc::new(HttpMembers),
+        Arc::new(Network),
         metrics,
         run.identity.clone(),
+        Arc::new(Timestamp::now),
     ));
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),

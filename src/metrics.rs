@@ -25,6 +25,8 @@ pub struct Metrics {
     passes: Family<Outcome, Counter>,
     duration: Histogram,
     restarts: Family<Cluster, Counter>,
+    changes: Family<Cluster, Counter>,
+    degraded: Family<Cluster, Gauge>,
     quorum: Family<Cluster, Gauge>,
     serving: Family<Cluster, Gauge>,
     wanted: Family<Cluster, Gauge>,
@@ -35,12 +37,9 @@ impl Default for Metrics {
         let mut registry = Registry::with_prefix("zookeeper_operator");
         let passes = Family::default();
         let duration = Histogram::new(exponential_buckets(0.005, 2.0, 12));
-        let (restarts, quorum, serving, wanted) = (
-            Family::default(),
-            Family::default(),
-            Family::default(),
-            Family::default(),
-        );
+        let (restarts, changes) = (Family::default(), Family::default());
+        let (degraded, quorum) = (Family::default(), Family::default());
+        let (serving, wanted) = (Family::default(), Family::default());
         registry.register(
             "reconciles",
             "Passes over a cluster, by how they ended",
@@ -56,6 +55,16 @@ impl Default for Metrics {
             "member_restarts",
             "Members the operator restarted",
             restarts.clone(),
+        );
+        registry.register(
+            "membership_changes",
+            "Changes of the membership that ensembles made for the operator",
+            Clone::clone(&changes),
+        );
+        registry.register(
+            "cluster_degraded",
+            "1 while something needs a person",
+            Clone::clone(&degraded),
         );
         registry.register(
             "cluster_quorum_available",
@@ -77,6 +86,8 @@ impl Default for Metrics {
             passes,
             duration,
             restarts,
+            changes,
+            degraded,
             quorum,
             serving,
             wanted,
@@ -97,6 +108,17 @@ impl Metrics {
         self.restarts.get_or_create(&cluster(namespace, name)).inc();
     }
 
+    /// Counts a change of the membership.
+    pub fn membership_changed(&self, namespace: &str, name: &str) {
+        self.changes.get_or_create(&cluster(namespace, name)).inc();
+    }
+
+    /// Notes whether something needs a person.
+    pub fn degraded(&self, namespace: &str, name: &str, degraded: bool) {
+        let gauge = self.degraded.get_or_create(&cluster(namespace, name));
+        gauge.set(i64::from(degraded));
+    }
+
     /// Notes how a cluster is.
     pub fn seen(&self, namespace: &str, name: &str, quorum: bool, serving: i64, wanted: i64) {
         let cluster = cluster(namespace, name);
@@ -109,6 +131,8 @@ impl Metrics {
     pub fn gone(&self, namespace: &str, name: &str) {
         let cluster = cluster(namespace, name);
         self.restarts.remove(&cluster);
+        self.changes.remove(&cluster);
+        self.degraded.remove(&cluster);
         self.quorum.remove(&cluster);
         self.serving.remove(&cluster);
         self.wanted.remove(&cluster);

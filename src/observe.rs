@@ -9,20 +9,24 @@ use crate::crd::names::{
     ANNOTATION_CONFIG_HASH, ANNOTATION_RESTART_POD, ANNOTATION_TEMPLATE_HASH, LABEL_REVISION,
     PORT_ADMIN,
 };
-use crate::objects::{DATA_VOLUME, Kind, LOG_VOLUME, claim_name};
-use crate::plan::observed::{ClaimView, ContainerView, MemberReport, Observed, PodView, Silence};
+use crate::objects::{DATA_VOLUME, Kind, LOG_VOLUME, Password, claim_name};
+use crate::plan::observed::{
+    ClaimView, ContainerView, MemberReport, Observed, PodView, Silence, Superuser,
+};
 use crate::valid::{Member, ServerId, ValidCluster};
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all, try_join_all};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::rt::TokioIo;
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Secret, Service};
+use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams};
 use kube::{Client, ResourceExt};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
 
@@ -30,6 +34,9 @@ use tokio::net::TcpStream;
 const MEMBER_TIMEOUT: Duration = Duration::from_secs(2);
 /// The largest `/member` that is read.
 const MEMBER_BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// Tells the time. Tests have one of their own.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// Something could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -135,17 +142,29 @@ pub async fn observe(
     cluster: &ValidCluster,
     latched: Option<String>,
     members: &dyn ReadMembers,
+    clock: &Clock,
 ) -> Result<Observed, ObserveError> {
     let stateful_set = read_object(client, cluster, Kind::StatefulSet).await?;
-    let others = Kind::ALL
+    let others = Kind::SINGLE
         .into_iter()
-        .filter(|kind| *kind != Kind::StatefulSet);
-    let (others, pods, claims) = futures::try_join!(
+        .filter(|kind| !matches!(kind, Kind::StatefulSet | Kind::SuperuserSecret))
+        .filter(|kind| !matches!(kind, Kind::HeadlessService | Kind::ClientService));
+    let (others, services, pods, mut claims, superuser) = futures::try_join!(
         try_join_all(others.map(|kind| read_object(client, cluster, kind))),
+        read_services(client, cluster),
         read_pods(client, cluster),
         read_claims(client, cluster, latched.is_some()),
+        read_superuser(client, cluster),
     )?;
-    let reports = join_all(cluster.members.iter().map(|member| async {
+    ask_for_expansion(client, cluster, &mut claims).await;
+    // Those that the spec asks for, and those that still have a pod.
+    let mut asked: BTreeMap<ServerId, Member> = pods
+        .keys()
+        .filter_map(|pod| cluster.member_of_pod(pod))
+        .map(|member| (member.id, member))
+        .collect();
+    asked.extend(cluster.members.iter().map(|m| (m.id, m.clone())));
+    let reports = join_all(asked.values().map(|member| async {
         let ip = pods
             .get(&member.pod)
             .filter(|pod| !pod.terminating)
@@ -161,12 +180,18 @@ pub async fn observe(
     }))
     .await;
     Ok(Observed {
-        now: Timestamp::now(),
+        now: clock(),
         cluster_id: latched,
-        objects: others.into_iter().flatten().chain(stateful_set).collect(),
+        objects: others
+            .into_iter()
+            .flatten()
+            .chain(services)
+            .chain(stateful_set)
+            .collect(),
         pods,
         claims,
         members: reports.into_iter().collect(),
+        superuser,
     })
 }
 
@@ -233,12 +258,7 @@ async fn read_pods(
     Ok(list
         .items
         .into_iter()
-        .filter(|pod| {
-            cluster
-                .members
-                .iter()
-                .any(|member| member.pod == pod.name_any())
-        })
+        .filter(|pod| cluster.member_of_pod(&pod.name_any()).is_some())
         .map(|pod| (pod.name_any(), view(&pod)))
         .collect())
 }
@@ -267,21 +287,114 @@ async fn read_claims(
             .as_ref()
             .and_then(|spec| spec.resources.as_ref()?.requests.as_ref()?.get("storage"))
             .map(|quantity| quantity.0.clone()),
+        terminating: claim.metadata.deletion_timestamp.is_some(),
+        expandable: None,
+        storage_class: claim
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.storage_class_name.clone()),
         resource_version: claim.resource_version().unwrap_or_default(),
+    };
+    let is_ours = |name: &str| {
+        [DATA_VOLUME, LOG_VOLUME].iter().any(|volume| {
+            // `data` begins no other volume's name followed by a dash but `data-log`'s.
+            name.strip_prefix(volume)
+                .and_then(|rest| rest.strip_prefix('-'))
+                .and_then(|pod| cluster.member_of_pod(pod))
+                .is_some_and(|member| claim_name(volume, &member.pod) == name)
+        })
     };
     Ok(list
         .items
         .iter()
-        .filter(|claim| {
-            let name = claim.name_any();
-            cluster.members.iter().any(|member| {
-                [DATA_VOLUME, LOG_VOLUME]
-                    .iter()
-                    .any(|volume| claim_name(volume, &member.pod) == name)
-            })
-        })
+        .filter(|claim| is_ours(&claim.name_any()))
         .map(|claim| (claim.name_any(), view(claim)))
         .collect())
+}
+
+/// Asks the storage classes of claims that are too small whether they let them grow. Where the
+/// operator may not read classes, trying is the only way to know.
+async fn ask_for_expansion(
+    client: &Client,
+    cluster: &ValidCluster,
+    claims: &mut BTreeMap<String, ClaimView>,
+) {
+    let wanted = |name: &str| match &cluster.log {
+        Some(log) if name.starts_with(LOG_VOLUME) => &log.size,
+        _ => &cluster.data.size,
+    };
+    let classes: Api<StorageClass> = Api::all(client.clone());
+    let mut known: BTreeMap<String, Option<bool>> = BTreeMap::new();
+    for (name, claim) in claims {
+        if claim.requested.as_ref() == Some(wanted(name)) {
+            continue;
+        }
+        let Some(class) = &claim.storage_class else {
+            continue;
+        };
+        if !known.contains_key(class) {
+            let read = classes.get_opt(class).await.ok().flatten();
+            let answer = read.map(|class| class.allow_volume_expansion.unwrap_or(false));
+            known.insert(class.clone(), answer);
+        }
+        claim.expandable = known[class];
+    }
+}
+
+/// The client services and the members' own: found by their label, told apart by their names.
+async fn read_services(
+    client: &Client,
+    cluster: &ValidCluster,
+) -> Result<Vec<(Kind, Value)>, ObserveError> {
+    let services: Api<Service> = Api::namespaced(client.clone(), &cluster.namespace);
+    let list = services
+        .list(&ListParams::default().labels(&cluster.selector()))
+        .await
+        .map_err(read_error(format!(
+            "the services of {}/{}",
+            cluster.namespace, cluster.name
+        )))?;
+    let kind = |name: &str| {
+        [Kind::HeadlessService, Kind::ClientService]
+            .into_iter()
+            .find(|kind| kind.name(&cluster.name) == name)
+            .or_else(|| {
+                let member = cluster.member_of_pod(name)?;
+                Some(Kind::MemberService(member.ordinal))
+            })
+    };
+    Ok(list
+        .items
+        .iter()
+        .filter_map(|service| {
+            let json = serde_json::to_value(service).expect("what was parsed serializes");
+            Some((kind(&service.name_any())?, json))
+        })
+        .collect())
+}
+
+async fn read_superuser(
+    client: &Client,
+    cluster: &ValidCluster,
+) -> Result<Superuser, ObserveError> {
+    let drawn = Kind::SuperuserSecret.name(&cluster.name);
+    let name = cluster.superuser_secret.as_ref().unwrap_or(&drawn);
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), &cluster.namespace);
+    let secret = secrets.get_opt(name).await.map_err(read_error(format!(
+        "the Secret {}/{name}",
+        cluster.namespace
+    )))?;
+    let exists = secret.is_some();
+    let password = secret
+        .and_then(|secret| secret.data)
+        .and_then(|mut data| data.remove("password"))
+        .and_then(|bytes| String::from_utf8(bytes.0).ok())
+        .filter(|password| !password.is_empty());
+    Ok(match password {
+        Some(password) => Superuser::Known(Password(password)),
+        None if cluster.superuser_secret.is_none() && !exists => Superuser::NotDrawn,
+        None => Superuser::Missing(name.clone()),
+    })
 }
 
 /// Reduces a pod to what decides about it.
@@ -301,6 +414,10 @@ fn view(pod: &Pod) -> PodView {
         uid: pod.uid().unwrap_or_default(),
         resource_version: pod.resource_version().unwrap_or_default(),
         ip: pod.status.as_ref().and_then(|status| status.pod_ip.clone()),
+        node_ip: pod
+            .status
+            .as_ref()
+            .and_then(|status| status.host_ip.clone()),
         revision: pod.labels().get(LABEL_REVISION).cloned(),
         config_hash: annotation(ANNOTATION_CONFIG_HASH),
         template_hash: annotation(ANNOTATION_TEMPLATE_HASH),
@@ -375,7 +492,7 @@ fn container(pod: &Pod) -> ContainerView {
         .container_statuses
         .iter()
         .flatten()
-        .find(|c| c.name == "zookeeper")
+        .find(|c| c.name == crate::objects::CONTAINER)
     {
         Some(server)
             if server

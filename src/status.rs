@@ -3,11 +3,13 @@
 //! Nothing is carried over from the last status but what must outlive the
 //! process (the latched identity) and the times at which conditions changed.
 
-use crate::crd::status::{BlockedBy, MemberStatus, ZooKeeperClusterStatus};
-use crate::plan::bootstrap::{may_bootstrap, older_claims};
-use crate::plan::observed::{ContainerView, Observed, Role};
+use crate::crd::names::{ANNOTATION_BOOTSTRAP, ANNOTATION_RECOVER, RECOVERY_CONSENT};
+use crate::crd::status::{Binding, BlockedBy, MemberStatus, ZooKeeperClusterStatus};
+use crate::objects::Kind;
+use crate::plan::bootstrap::{emptied, may_bootstrap, older_claims};
+use crate::plan::observed::{ContainerView, Observed, Silence, Superuser};
 use crate::plan::{Action, Plan, Waiting, is_ready};
-use crate::valid::{InvalidSpec, ServerId, ValidCluster};
+use crate::valid::{InvalidSpec, Member, Role, ServerId, ValidCluster};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
@@ -15,6 +17,8 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 pub const COMING_BACK: SignedDuration = SignedDuration::from_mins(5);
 /// How long a pod may look for a node or a volume before a person is told.
 const SCHEDULING: SignedDuration = SignedDuration::from_secs(60);
+/// How long an election may take before a person is told that the quorum is lost.
+const ELECTION: SignedDuration = SignedDuration::from_secs(30);
 
 /// How a pass ended.
 pub enum Outcome<'a> {
@@ -104,39 +108,47 @@ fn judgement(
 }
 
 fn facts(cluster: &ValidCluster, observed: &Observed, plan: &Plan) -> ZooKeeperClusterStatus {
-    let serving = serving(cluster, observed, plan);
-    let name_of = |id: ServerId| {
-        cluster
-            .members
-            .iter()
-            .find(|member| member.id == id)
-            .map(|m| m.pod.clone())
-    };
+    let name_of = |id: ServerId| cluster.member_with_id(id).map(|member| member.pod);
     let leader_report = plan
         .ensemble
         .leader
         .and_then(|id| observed.members.get(&id)?.as_ref().ok());
     let count = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
+    let (ready, wanted) = serving(cluster, observed, plan);
+    let voters = &plan.ensemble.voters;
+    let ready_voters = voters
+        .iter()
+        .filter(|id| serves(cluster, observed, plan, **id));
     ZooKeeperClusterStatus {
-        ready: Some(format!("{serving}/{}", cluster.members.len())),
-        ready_replicas: Some(count(serving)),
-        replicas: Some(count(observed.pods.len())),
+        ready: Some(format!("{ready}/{wanted}")),
+        ready_replicas: Some(count(ready_voters.count())),
+        replicas: Some(if plan.ensemble.membership.is_some() {
+            count(voters.len())
+        } else {
+            count(observed.pods.len().min(usize::from(cluster.voters)))
+        }),
         selector: Some(cluster.selector()),
         leader: plan.ensemble.leader.and_then(name_of),
         version: oldest_version(observed),
         members: Some(
-            cluster
-                .members
+            everyone(cluster, plan)
                 .iter()
-                .map(|member| describe(observed, member))
+                .map(|member| describe(observed, plan, member))
                 .collect(),
         ),
         client_endpoint: Some(cluster.client_endpoint()),
+        binding: observed
+            .objects
+            .contains_key(&Kind::BindingSecret)
+            .then(|| Binding {
+                name: Kind::BindingSecret.name(&cluster.name),
+            }),
         config_version: leader_report.map(|report| report.config_version.clone()),
         cluster_id: plan
             .ensemble
             .has_quorum()
             .then(|| cluster.cluster_id.clone()),
+        warnings: warnings(cluster),
         blocked_by: (!plan.refusals.is_empty()).then(|| {
             plan.refusals
                 .iter()
@@ -150,34 +162,72 @@ fn facts(cluster: &ValidCluster, observed: &Observed, plan: &Plan) -> ZooKeeperC
     }
 }
 
-fn serving(cluster: &ValidCluster, observed: &Observed, plan: &Plan) -> usize {
-    cluster
-        .members
-        .iter()
-        .filter(|member| {
-            plan.ensemble.synced.contains(&member.id) && is_ready(observed, &member.pod)
-        })
-        .count()
+/// What is allowed, and still unwise.
+fn warnings(cluster: &ValidCluster) -> Option<Vec<String>> {
+    let mut warnings = Vec::new();
+    let voters = cluster.voters;
+    if voters.is_multiple_of(2) {
+        warnings.push(format!(
+            "{voters} voters survive the loss of {}, as {} do: use an odd number of replicas",
+            (voters - 1) / 2,
+            voters - 1
+        ));
+    }
+    if cluster.ephemeral {
+        warnings.push(
+            "storage.ephemeral keeps the data in the pods: the loss of a majority of them loses all of it"
+                .to_owned(),
+        );
+    }
+    (!warnings.is_empty()).then_some(warnings)
 }
 
-fn describe(observed: &Observed, member: &crate::valid::Member) -> MemberStatus {
+/// Those that the spec asks for, and those that are still on their way out.
+fn everyone(cluster: &ValidCluster, plan: &Plan) -> Vec<Member> {
+    let mut all = cluster.members.clone();
+    let more = plan.roster.members.iter();
+    all.extend(
+        more.filter(|m| usize::from(m.ordinal) >= cluster.members.len())
+            .cloned(),
+    );
+    all
+}
+
+fn serves(cluster: &ValidCluster, observed: &Observed, plan: &Plan, id: ServerId) -> bool {
+    plan.ensemble.followers.contains(&id)
+        && cluster
+            .member_with_id(id)
+            .is_some_and(|member| is_ready(observed, &member.pod))
+}
+
+/// How many of the members that the spec asks for serve, and how many those are.
+fn serving(cluster: &ValidCluster, observed: &Observed, plan: &Plan) -> (usize, usize) {
+    let members = &cluster.members;
+    let ready = members
+        .iter()
+        .filter(|member| serves(cluster, observed, plan, member.id));
+    (ready.count(), members.len())
+}
+
+fn describe(observed: &Observed, plan: &Plan, member: &Member) -> MemberStatus {
     let report = observed
         .members
         .get(&member.id)
         .and_then(|report| report.as_ref().ok());
+    let role = match &plan.ensemble.membership {
+        Some(membership) => membership.roles.get(&member.id).copied(),
+        None => Some(report.map_or(member.role, |report| report.role)),
+    };
     MemberStatus {
         pod: member.pod.clone(),
         id: i32::from(member.id.0),
-        role: match report.map(|report| report.role) {
-            Some(Role::Observer) => "observer",
-            Some(Role::Participant) | None => "participant",
-        }
-        .to_owned(),
+        role: role.map_or("joining", Role::as_str).to_owned(),
         mode: report
             .map_or("unknown", |report| report.state.as_str())
             .to_owned(),
         zxid: report.map(|report| report.last_zxid.clone()),
         version: report.map(|report| report.version.clone()),
+        client_address: plan.client_addresses.get(&member.ordinal).cloned(),
     }
 }
 
@@ -198,12 +248,11 @@ fn oldest_version(observed: &Observed) -> Option<String> {
 }
 
 fn judge(cluster: &ValidCluster, observed: &Observed, plan: &Plan) -> Vec<Judgement> {
-    let serving = serving(cluster, observed, plan);
-    let wanted = cluster.members.len();
+    let (serving, wanted) = serving(cluster, observed, plan);
     let degraded = trouble(cluster, observed, plan);
-    let (progressing, reason, message) = progress(cluster, plan);
+    let (progressing, reason, message) = progress(plan);
     let steady = matches!(plan.action, Action::Nothing | Action::Paused);
-    let ready = if steady && serving == wanted {
+    let ready = if steady && serving == wanted && degraded.is_none() {
         judgement(
             "Ready",
             true,
@@ -241,16 +290,24 @@ fn judge(cluster: &ValidCluster, observed: &Observed, plan: &Plan) -> Vec<Judgem
     ]
 }
 
-fn progress(cluster: &ValidCluster, plan: &Plan) -> (bool, &'static str, String) {
+fn progress(plan: &Plan) -> (bool, &'static str, String) {
     let restarting = !plan.stale.is_empty();
     let left = || {
         let pods: Vec<&str> = plan.stale.iter().map(|(pod, _)| pod.as_str()).collect();
         format!(
             "{} of {} members are still to be restarted: {}",
             pods.len(),
-            cluster.members.len(),
+            plan.roster.members.len(),
             pods.join(", ")
         )
+    };
+    let changes_left = || {
+        let pods: Vec<&str> = plan.changes.iter().map(|(m, _)| m.pod.as_str()).collect();
+        format!("still to change: {}", pods.join(", "))
+    };
+    let blocked = || {
+        let why: Vec<&str> = plan.refusals.iter().map(|r| r.message.as_str()).collect();
+        why.join("; ")
     };
     match &plan.action {
         Action::Nothing => (
@@ -270,6 +327,55 @@ fn progress(cluster: &ValidCluster, plan: &Plan) -> (bool, &'static str, String)
                 format!("writing {}", names.join(", ")),
             )
         }
+        Action::DrawSuperuser => (
+            true,
+            "DrawingSuperuser",
+            "drawing the superuser's password".to_owned(),
+        ),
+        Action::Recreate(recreation) => (
+            true,
+            "GrowingVolume",
+            format!(
+                "the StatefulSet is made again around its pods, with {} for {}",
+                recreation.to, recreation.volume
+            ),
+        ),
+        Action::HandOver(asking) => (
+            true,
+            "HandingOver",
+            format!(
+                "{} leads, and is asked to hand over before it goes",
+                asking.member.pod
+            ),
+        ),
+        Action::Reconfig(reconfig) => (
+            true,
+            "ChangingMembership",
+            format!("{reconfig}; {}", changes_left()),
+        ),
+        Action::Wait(Waiting::Membership(pods)) => (
+            true,
+            "ChangingMembership",
+            match (pods.is_empty(), plan.refusals.is_empty()) {
+                (true, _) => format!("{}; {}", changes_left(), blocked()),
+                (false, true) => format!(
+                    "waiting for {} to be in sync; {}",
+                    pods.join(", "),
+                    changes_left()
+                ),
+                (false, false) => format!(
+                    "waiting for {}; {}; {}",
+                    pods.join(", "),
+                    changes_left(),
+                    blocked()
+                ),
+            },
+        ),
+        Action::Wait(Waiting::Secret(secret)) => (
+            true,
+            "WaitingForSecret",
+            format!("waiting for the Secret {secret} with a key `password`"),
+        ),
         Action::Grow(growth) => (
             true,
             "GrowingVolume",
@@ -294,16 +400,7 @@ fn progress(cluster: &ValidCluster, plan: &Plan) -> (bool, &'static str, String)
             "the StatefulSet controller has not seen the newest template".to_owned(),
         ),
         Action::Wait(Waiting::Members(_) | Waiting::Rollout) if restarting => {
-            let why: Vec<&str> = plan
-                .refusals
-                .iter()
-                .map(|refusal| refusal.message.as_str())
-                .collect();
-            (
-                true,
-                "RollingRestart",
-                format!("{}; {}", left(), why.join("; ")),
-            )
+            (true, "RollingRestart", format!("{}; {}", left(), blocked()))
         }
         Action::Wait(Waiting::Members(pods)) => (
             true,
@@ -324,8 +421,8 @@ fn quorum(cluster: &ValidCluster, observed: &Observed, plan: &Plan) -> Judgement
     if ensemble.has_quorum() {
         let leader = ensemble
             .leader
-            .and_then(|id| cluster.members.iter().find(|member| member.id == id))
-            .map_or("the leader", |member| member.pod.as_str());
+            .and_then(|id| cluster.member_with_id(id))
+            .map_or("the leader".to_owned(), |member| member.pod);
         return judgement(
             "QuorumAvailable",
             true,
@@ -333,16 +430,6 @@ fn quorum(cluster: &ValidCluster, observed: &Observed, plan: &Plan) -> Judgement
             format!("{leader} leads, and at least {majority} of {voters} voters serve in sync"),
         );
     }
-    let silent: Vec<String> = cluster
-        .members
-        .iter()
-        .filter_map(|member| match observed.members.get(&member.id) {
-            Some(Ok(report)) if report.serving => None,
-            Some(Ok(report)) => Some(format!("{} is {}", member.pod, report.state.as_str())),
-            Some(Err(silence)) => Some(format!("{}: {silence}", member.pod)),
-            None => Some(format!("{} was not asked", member.pod)),
-        })
-        .collect();
     let reason = match (ensemble.leader, &observed.cluster_id) {
         (Some(_), _) => "NoSyncedMajority",
         (None, Some(_)) => "NoLeader",
@@ -354,86 +441,211 @@ fn quorum(cluster: &ValidCluster, observed: &Observed, plan: &Plan) -> Judgement
         reason,
         format!(
             "{synced} of {voters} voters serve in sync, {majority} are needed. {}",
-            silent.join("; ")
+            silent(cluster, observed, plan).join("; ")
         ),
     )
 }
 
+/// What each voter says that does not serve.
+fn silent(cluster: &ValidCluster, observed: &Observed, plan: &Plan) -> Vec<String> {
+    let voters = plan.ensemble.voters.iter();
+    let members = voters.filter_map(|id| cluster.member_with_id(*id));
+    members
+        .filter_map(|member| match observed.members.get(&member.id) {
+            Some(Ok(report)) if report.serving => None,
+            Some(Ok(report)) if report.is_empty() && observed.cluster_id.is_some() => {
+                let state = report.state.as_str();
+                Some(format!("{} is {state} with an empty disk", member.pod))
+            }
+            Some(Ok(report)) => Some(match &report.fault {
+                Some(fault) => format!("{}: {fault}", member.pod),
+                None => format!("{} is {}", member.pod, report.state.as_str()),
+            }),
+            Some(Err(silence)) => Some(format!("{}: {silence}", member.pod)),
+            None => Some(format!("{} has no pod", member.pod)),
+        })
+        .collect()
+}
+
+type Trouble = (&'static str, String);
+
 /// What needs a person, the worst first.
-fn trouble(
-    cluster: &ValidCluster,
-    observed: &Observed,
-    plan: &Plan,
-) -> Option<(&'static str, String)> {
-    for member in &cluster.members {
-        let Some(pod) = observed.pods.get(&member.pod) else {
-            continue;
-        };
+fn trouble(cluster: &ValidCluster, observed: &Observed, plan: &Plan) -> Option<Trouble> {
+    quorum_lost(cluster, observed, plan)
+        .or_else(|| cannot_run(observed, plan))
+        .or_else(|| has_fault(cluster, observed))
+        .or_else(|| older_volumes(cluster, observed, plan))
+        .or_else(|| does_not_serve(observed, plan))
+        .or_else(|| wrong_member(observed))
+        .or_else(|| not_as_asked(observed, plan))
+}
+
+/// Nobody serves, and no election is going to mend it by itself.
+fn quorum_lost(cluster: &ValidCluster, observed: &Observed, plan: &Plan) -> Option<Trouble> {
+    let ensemble = &plan.ensemble;
+    if ensemble.has_quorum() || observed.cluster_id.is_none() {
+        return None;
+    }
+    let (voters, majority) = (ensemble.voters.len(), ensemble.majority());
+    let since = |id: &ServerId| {
+        let member = cluster.member_with_id(*id)?;
+        let pod = observed.pods.get(&member.pod);
+        // A pod that is not there at all has been gone for as long as it takes.
+        Some(pod.map_or(SignedDuration::MAX, |pod| {
+            pod.unready_since.map_or(SignedDuration::ZERO, |since| {
+                observed.now.duration_since(since)
+            })
+        }))
+    };
+    let long_gone = ensemble
+        .voters
+        .iter()
+        .filter(|id| since(id).is_some_and(|gone| gone > ELECTION))
+        .count();
+    // Shorter ones are elections, and restarts.
+    if voters - long_gone.min(voters) >= majority {
+        return None;
+    }
+    let emptied = emptied(observed, ensemble);
+    let found = silent(cluster, observed, plan).join("; ");
+    if let Some(recovery) = plan.recovery.as_ref().filter(|r| !r.voting.is_empty()) {
+        let ids: Vec<String> = recovery.voting.iter().map(ServerId::to_string).collect();
+        return Some((
+            "QuorumLost",
+            format!(
+                "the quorum is being recovered: the empty disks of servers {} may vote beside those that \
+                 have data. {found}",
+                ids.join(", ")
+            ),
+        ));
+    }
+    let message = if emptied.len() > voters - majority {
+        format!(
+            "{} of {voters} voters have lost their data, so those that have it are no majority and nobody \
+             serves. {found}. Bring back their volumes; or, if they are lost, annotate the resource \
+             {ANNOTATION_RECOVER}={RECOVERY_CONSENT}: what only they had acknowledged is lost then",
+            emptied.len()
+        )
+    } else {
+        let serve = ensemble.synced.len();
+        format!(
+            "{majority} of {voters} voters are needed, {serve} serve in sync. {found}. Bring back as many as \
+             are missing to the majority: nothing is lost, and nothing is written until then"
+        )
+    };
+    Some(("QuorumLost", message))
+}
+
+fn cannot_run(observed: &Observed, plan: &Plan) -> Option<Trouble> {
+    plan.roster.members.iter().find_map(|member| {
+        let pod = observed.pods.get(&member.pod)?;
         let ContainerView::Stuck { reason, message } = &pod.container else {
-            continue;
+            return None;
         };
         // A pod on its way out ends its containers before it is gone: that is no trouble.
         if pod.terminating {
-            continue;
+            return None;
         }
         if reason == "Unschedulable" && observed.now.duration_since(pod.created) < SCHEDULING {
-            continue;
+            return None;
         }
-        return Some((
+        Some((
             "MemberCannotRun",
             format!("{} cannot run: {reason}: {message}", member.pod),
-        ));
-    }
-    if !plan.ensemble.has_quorum()
-        && observed.cluster_id.is_none()
-        && !may_bootstrap(cluster, observed)
+        ))
+    })
+}
+
+/// What a member itself says is wrong, such as a full disk.
+fn has_fault(cluster: &ValidCluster, observed: &Observed) -> Option<Trouble> {
+    observed.members.iter().find_map(|(id, report)| {
+        let fault = report.as_ref().ok()?.fault.as_ref()?;
+        let pod = cluster.member_with_id(*id)?.pod;
+        Some(("MemberFault", format!("{pod} does not serve: {fault}")))
+    })
+}
+
+fn older_volumes(cluster: &ValidCluster, observed: &Observed, plan: &Plan) -> Option<Trouble> {
+    if plan.ensemble.has_quorum()
+        || observed.cluster_id.is_some()
+        || may_bootstrap(cluster, observed)
     {
-        let claims = older_claims(cluster, observed).join(", ");
-        let waited = observed.pods.values().any(|pod| {
-            pod.unready_since
-                .is_some_and(|since| observed.now.duration_since(since) > SCHEDULING)
-        });
-        if waited {
-            return Some((
-                "OlderVolumes",
-                format!(
-                    "volumes older than this resource exist ({claims}), so no empty disk may vote, and those \
-                     with data are no majority. If there is nothing on them worth keeping, annotate the \
-                     resource {}=true",
-                    crate::crd::names::ANNOTATION_BOOTSTRAP
-                ),
-            ));
-        }
+        return None;
     }
-    for member in &cluster.members {
-        let Some(pod) = observed.pods.get(&member.pod) else {
-            continue;
+    let claims = older_claims(cluster, observed).join(", ");
+    let waited = observed.pods.values().any(|pod| {
+        pod.unready_since
+            .is_some_and(|since| observed.now.duration_since(since) > SCHEDULING)
+    });
+    waited.then(|| {
+        (
+            "OlderVolumes",
+            format!(
+                "volumes older than this resource exist ({claims}), so no empty disk may vote, and those \
+                 with data are no majority. If there is nothing on them worth keeping, annotate the \
+                 resource {ANNOTATION_BOOTSTRAP}=true"
+            ),
+        )
+    })
+}
+
+fn does_not_serve(observed: &Observed, plan: &Plan) -> Option<Trouble> {
+    plan.roster.members.iter().find_map(|member| {
+        let pod = observed.pods.get(&member.pod)?;
+        let since = pod.unready_since?;
+        if observed.now.duration_since(since) <= COMING_BACK {
+            return None;
+        }
+        let said = match observed.members.get(&member.id) {
+            Some(Ok(report)) => format!("it says it is {}", report.state.as_str()),
+            Some(Err(silence)) => silence.to_string(),
+            None => "it was not asked".to_owned(),
         };
-        let late = pod
-            .unready_since
-            .is_some_and(|since| observed.now.duration_since(since) > COMING_BACK);
-        if late {
-            let said = match observed.members.get(&member.id) {
-                Some(Ok(report)) => format!("it says it is {}", report.state.as_str()),
-                Some(Err(silence)) => silence.to_string(),
-                None => "it was not asked".to_owned(),
-            };
-            let minutes = COMING_BACK.as_mins();
-            return Some((
-                "MemberDoesNotServe",
-                format!(
-                    "{} has not served for over {minutes} minutes: {said}",
-                    member.pod
-                ),
-            ));
-        }
-    }
-    if let Some((id, Err(crate::plan::observed::Silence::Impostor(found)))) = observed
+        let minutes = COMING_BACK.as_mins();
+        Some((
+            "MemberDoesNotServe",
+            format!(
+                "{} has not served for over {minutes} minutes: {said}",
+                member.pod
+            ),
+        ))
+    })
+}
+
+fn wrong_member(observed: &Observed) -> Option<Trouble> {
+    observed
         .members
         .iter()
-        .find(|(_, report)| matches!(report, Err(crate::plan::observed::Silence::Impostor(_))))
-    {
-        return Some(("WrongMember", format!("server {id}: {found}")));
+        .find_map(|(id, report)| match report {
+            Err(Silence::Impostor(found)) => Some(("WrongMember", format!("server {id}: {found}"))),
+            _ => None,
+        })
+}
+
+/// The ensemble is well, and still not what the spec asks for.
+fn not_as_asked(observed: &Observed, plan: &Plan) -> Option<Trouble> {
+    if let Some(unsupported) = &plan.unsupported {
+        return Some(("UnsupportedVersion", unsupported.to_string()));
+    }
+    if let Some(fixed) = &plan.fixed {
+        let class = &fixed.storage_class;
+        return Some((
+            "VolumeCannotGrow",
+            format!(
+                "{} has {} and is to have {}, but the storage class {class} does not let volumes grow \
+                 (allowVolumeExpansion): allow it there, or set the size back",
+                fixed.claim, fixed.from, fixed.to
+            ),
+        ));
+    }
+    if let Superuser::Missing(secret) = &observed.superuser {
+        return Some((
+            "SecretMissing",
+            format!(
+                "the Secret {secret} with a key `password` is not there: members serve, and the \
+                 membership cannot change. Create it, or remove spec.auth.superuser"
+            ),
+        ));
     }
     None
 }

@@ -5,16 +5,22 @@
 //! is an [`InvalidSpec`] here, which becomes a condition and never a crash loop.
 
 use crate::crd::ZooKeeperCluster;
-use crate::crd::names::{ANNOTATION_BOOTSTRAP, ANNOTATION_RESTART, LABEL_CLUSTER};
-use crate::crd::rules::{
-    CONFIG_KEYS_MAX, CONFIG_VALUE_LENGTH_MAX, DEFAULT_VOLUME_SIZE, NAME_LENGTH_MAX, REPLICAS_MAX,
-    RESERVED_KEYS, RESERVED_PREFIXES,
+use crate::crd::names::{
+    ANNOTATION_ALLOW_VERSION, ANNOTATION_BOOTSTRAP, ANNOTATION_RECOVER, ANNOTATION_RESTART,
+    LABEL_CLUSTER, RECOVERY_CONSENT,
 };
-use crate::crd::spec::{ImagePullPolicy, PodOptions, Retention, ServiceType, Volume};
-use k8s_openapi::api::core::v1::LocalObjectReference;
+use crate::crd::rules::{
+    CONFIG_KEYS_MAX, CONFIG_VALUE_LENGTH_MAX, DEFAULT_VOLUME_SIZE, NAME_LENGTH_MAX, OBSERVERS_MAX,
+    REPLICAS_MAX, RESERVED_KEYS, RESERVED_PREFIXES,
+};
+use crate::crd::spec::{
+    ImagePullPolicy, MemberServices, PodOptions, Retention, ServiceType, Volume,
+};
+use k8s_openapi::api::core::v1::{LocalObjectReference, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::{Resource, ResourceExt};
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -42,7 +48,27 @@ impl fmt::Display for ServerId {
     }
 }
 
-/// One member the spec asks for.
+/// A member's part in elections.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// It votes.
+    Participant,
+    /// It only listens.
+    Observer,
+}
+
+impl Role {
+    /// The word in a server list.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Participant => "participant",
+            Self::Observer => "observer",
+        }
+    }
+}
+
+/// A member: one that the spec asks for, or one that is on its way out.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Member {
     /// Its pod's ordinal in the StatefulSet.
@@ -51,6 +77,8 @@ pub struct Member {
     pub id: ServerId,
     /// Its pod's name.
     pub pod: String,
+    /// The part that the spec gives its ordinal: voters come first.
+    pub role: Role,
 }
 
 /// One volume of each member.
@@ -73,8 +101,10 @@ pub struct ValidCluster {
     pub owner: OwnerReference,
     /// When the resource was made; older volumes are from an earlier life.
     pub created: Option<k8s_openapi::jiff::Timestamp>,
-    /// The voting members, in order of their ordinals.
+    /// The members that the spec asks for, in order of their ordinals: voters, then observers.
     pub members: Vec<Member>,
+    /// How many of them vote.
+    pub voters: u8,
     /// The first member's id.
     pub first_server_id: ServerId,
     /// The server's image.
@@ -85,6 +115,8 @@ pub struct ValidCluster {
     pub image_pull_secrets: Vec<LocalObjectReference>,
     /// zoo.cfg: the operator's assumptions under the user's keys.
     pub config: BTreeMap<String, String>,
+    /// Whether data lives and dies with the pods.
+    pub ephemeral: bool,
     /// The data volume.
     pub data: ValidVolume,
     /// The log volume, where there is one.
@@ -97,6 +129,10 @@ pub struct ValidCluster {
     pub client_service_type: ServiceType,
     /// The client service's annotations.
     pub client_service_annotations: BTreeMap<String, String>,
+    /// A service for each member, where there are to be any.
+    pub member_services: Option<MemberServices>,
+    /// The Secret of the superuser's password; None: the operator draws one.
+    pub superuser_secret: Option<String>,
     /// Whether a NetworkPolicy closes the members' ports.
     pub network_policy: bool,
     /// Whether nothing may be changed.
@@ -105,6 +141,10 @@ pub struct ValidCluster {
     pub restart: Option<String>,
     /// Whether the bootstrap annotation is `"true"`.
     pub bootstrap_wanted: bool,
+    /// A person's consent to what recovering a lost quorum costs, word for word: it counts once.
+    pub recovery_consent: Option<String>,
+    /// Whether a person lets any version follow any other.
+    pub any_version_wanted: bool,
     /// The ensemble's identity, the same for every cluster of this namespace and name.
     pub cluster_id: String,
     /// What holds for all clusters.
@@ -147,7 +187,8 @@ impl ValidCluster {
         })?;
         let spec = &cluster.spec;
         let first_server_id = spec.first_server_id.unwrap_or(1);
-        let members = members(&name, spec.replicas, first_server_id)?;
+        let observers = spec.observers.unwrap_or(0);
+        let members = members(&name, spec.replicas, observers, first_server_id)?;
         let storage = spec.storage.clone().unwrap_or_default();
         let services = spec.services.clone().unwrap_or_default();
         let client_service = services.client.unwrap_or_default();
@@ -160,6 +201,8 @@ impl ValidCluster {
                 .as_ref()
                 .map(|time| time.0),
             first_server_id: members[0].id,
+            // It fits: replicas was found to be at most 15.
+            voters: spec.replicas as u8,
             members,
             image: spec
                 .image
@@ -170,12 +213,19 @@ impl ValidCluster {
                 .unwrap_or(ImagePullPolicy::IfNotPresent),
             image_pull_secrets: spec.image_pull_secrets.clone().unwrap_or_default(),
             config: config(spec.config.as_ref())?,
+            ephemeral: storage.ephemeral.unwrap_or(false),
             data: volume(storage.data),
             log: storage.log.map(|log| volume(Some(log))),
             retention: storage.retention.unwrap_or_default(),
-            pod: spec.pod.clone().unwrap_or_default(),
+            pod: pod_options(spec.pod.as_ref())?,
             client_service_type: client_service.type_.unwrap_or_default(),
             client_service_annotations: client_service.annotations.unwrap_or_default(),
+            member_services: services.members,
+            superuser_secret: spec
+                .auth
+                .as_ref()
+                .and_then(|auth| auth.superuser.as_ref())
+                .map(|secret| secret.secret_name.clone()),
             network_policy: spec
                 .network_policy
                 .as_ref()
@@ -184,6 +234,9 @@ impl ValidCluster {
             paused: spec.paused.unwrap_or(false),
             restart: annotation(ANNOTATION_RESTART),
             bootstrap_wanted: annotation(ANNOTATION_BOOTSTRAP).as_deref() == Some("true"),
+            recovery_consent: annotation(ANNOTATION_RECOVER)
+                .filter(|consent| consent.starts_with(RECOVERY_CONSENT) && consent.len() <= 200),
+            any_version_wanted: annotation(ANNOTATION_ALLOW_VERSION).as_deref() == Some("true"),
             cluster_id: cluster_id(&namespace, &name),
             settings: settings.clone(),
             name,
@@ -191,14 +244,30 @@ impl ValidCluster {
         })
     }
 
-    /// How many voters make a quorum of this spec's members.
-    pub fn quorum(&self) -> usize {
-        self.members.len() / 2 + 1
+    /// The member at an ordinal, whether the spec asks for it or not. None past the last id.
+    pub fn member(&self, ordinal: u8) -> Option<Member> {
+        Some(Member {
+            ordinal,
+            id: ServerId(self.first_server_id.0.checked_add(ordinal)?),
+            pod: format!("{}-{ordinal}", self.name),
+            role: if ordinal < self.voters {
+                Role::Participant
+            } else {
+                Role::Observer
+            },
+        })
     }
 
-    /// Whether every restart must interrupt service: nobody can be spared.
-    pub fn spares_nobody(&self) -> bool {
-        self.members.len() - 1 < self.quorum()
+    /// The member with this id, whether the spec asks for it or not. None below the first id.
+    pub fn member_with_id(&self, id: ServerId) -> Option<Member> {
+        self.member(id.0.checked_sub(self.first_server_id.0)?)
+    }
+
+    /// The member whose pod has this name.
+    pub fn member_of_pod(&self, pod: &str) -> Option<Member> {
+        let ordinal = pod.strip_prefix(self.name.as_str())?.strip_prefix('-')?;
+        self.member(ordinal.parse().ok()?)
+            .filter(|member| member.pod == pod)
     }
 
     /// `<name>-headless`.
@@ -233,6 +302,15 @@ impl ValidCluster {
         )
     }
 
+    /// A member's line in a server list, behind `server.N=`.
+    pub fn address(&self, member: &Member, role: Role) -> String {
+        use crate::crd::names::{PORT_CLIENT, PORT_ELECTION, PORT_QUORUM};
+        let host = self.host(member);
+        let role = role.as_str();
+        // The client part is what the member binds: every address, whatever its name resolves to.
+        format!("{host}:{PORT_QUORUM}:{PORT_ELECTION}:{role};0.0.0.0:{PORT_CLIENT}")
+    }
+
     /// Selects the members' pods and volumes.
     pub fn selector(&self) -> String {
         selector(&self.name)
@@ -244,26 +322,55 @@ pub fn selector(name: &str) -> String {
     format!("{LABEL_CLUSTER}={name}")
 }
 
-fn members(name: &str, replicas: i32, first: i32) -> Result<Vec<Member>, InvalidSpec> {
+fn members(
+    name: &str,
+    replicas: i32,
+    observers: i32,
+    first: i32,
+) -> Result<Vec<Member>, InvalidSpec> {
     if !(1..=REPLICAS_MAX).contains(&replicas) {
         return Err(invalid(format!(
             "set replicas to a number from 1 to {REPLICAS_MAX}"
         )));
     }
-    if first < 1 || first + replicas - 1 > 255 {
+    if !(0..=OBSERVERS_MAX).contains(&observers) {
+        return Err(invalid(format!(
+            "set observers to a number from 0 to {OBSERVERS_MAX}"
+        )));
+    }
+    let count = replicas + observers;
+    if !(1..=255).contains(&first) || first + count - 1 > 255 {
         return Err(invalid(
-            "server ids run from 1 to 255: lower firstServerId so that firstServerId + replicas - 1 stays \
-             within them",
+            "server ids run from 1 to 255: lower firstServerId so that firstServerId + replicas + \
+             observers - 1 stays within them",
         ));
     }
-    Ok((0..replicas)
+    Ok((0..count)
         .map(|ordinal| Member {
-            // Both fit: replicas is at most 15, and the last id at most 255.
+            // Both fit: there are at most 65 members, and the last id is at most 255.
             ordinal: ordinal as u8,
             id: ServerId((first + ordinal) as u8),
             pod: format!("{name}-{ordinal}"),
+            role: if ordinal < replicas {
+                Role::Participant
+            } else {
+                Role::Observer
+            },
         })
         .collect())
+}
+
+/// Overrides have to be a pod template by themselves: laid over another one, the whole is one then.
+fn pod_options(given: Option<&PodOptions>) -> Result<PodOptions, InvalidSpec> {
+    let options = given.cloned().unwrap_or_default();
+    if let Some(overrides) = &options.overrides
+        && let Err(error) = serde_json::from_value::<PodTemplateSpec>(overrides.clone())
+    {
+        return Err(invalid(format!(
+            "pod.overrides is no pod template (`metadata` and `spec`): {error}"
+        )));
+    }
+    Ok(options)
 }
 
 fn volume(given: Option<Volume>) -> ValidVolume {

@@ -54,3 +54,14 @@ fn every_rule_says_what_to_change_and_nothing_is_defaulted_into_the_spec() {
     }
     assert!(rules >= 18, "only {rules} rules");
 }
+
+#[test]
+fn nothing_but_replicas_has_to_be_there() {
+    let crd = serde_json::to_value(crd::definition()).expect("JSON");
+    let spec = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+    assert_eq!(spec["required"], serde_json::json!(["replicas"]));
+    for part in ["storage", "pod", "services", "auth", "networkPolicy"] {
+        let required = &spec["properties"][part]["required"];
+        assert!(required.is_null(), "{part} requires {required}");
+    }
+}

@@ -2,9 +2,11 @@
 
 mod support;
 
+use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
-use std::sync::Arc;
-use support::{CREATED, Fake, NAMESPACE};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use support::{CREATED, Fake, NAMESPACE, World};
 use zookeeper_operator::controller::Operator;
 use zookeeper_operator::crd::ZooKeeperCluster;
 use zookeeper_operator::metrics::Metrics;
@@ -16,6 +18,26 @@ const CLUSTER: &str =
 struct Scene {
     fake: Fake,
     operator: Operator,
+    /// Seconds since 1970; every pass takes one.
+    now: Arc<AtomicI64>,
+}
+
+fn operator(fake: &Fake, now: &Arc<AtomicI64>) -> Operator {
+    let settings = Settings {
+        default_image: "ensemble.dev/zookeeper:test".to_owned(),
+        cluster_domain: "cluster.local".to_owned(),
+        operator_namespace: Some("operators".to_owned()),
+    };
+    let now = now.clone();
+    Operator::new(
+        fake.client(),
+        settings,
+        Arc::new(fake.clone()),
+        Arc::new(fake.clone()),
+        Arc::new(Metrics::default()),
+        None,
+        Arc::new(move || Timestamp::from_second(now.load(Ordering::Relaxed)).expect("in range")),
+    )
 }
 
 impl Scene {
@@ -29,20 +51,58 @@ impl Scene {
                 "spec": spec,
             }),
         );
-        let settings = Settings {
-            default_image: "ensemble.dev/zookeeper:test".to_owned(),
-            cluster_domain: "cluster.local".to_owned(),
-            operator_namespace: Some("operators".to_owned()),
-        };
-        let members = Arc::new(fake.clone());
-        let operator = Operator::new(
-            fake.client(),
-            settings,
-            members,
-            Arc::new(Metrics::default()),
-            None,
-        );
-        Self { fake, operator }
+        let created: Timestamp = CREATED.parse().expect("a time");
+        let now = Arc::new(AtomicI64::new(created.as_second() + 600));
+        Self {
+            operator: operator(&fake, &now),
+            fake,
+            now,
+        }
+    }
+
+    /// The same world once more, with an operator that knows nothing of it.
+    fn copy(&self) -> Self {
+        let fake = Fake(Arc::new(Mutex::new(self.world(|world| world.clone()))));
+        let now = Arc::new(AtomicI64::new(self.now.load(Ordering::Relaxed)));
+        Self {
+            operator: operator(&fake, &now),
+            fake,
+            now,
+        }
+    }
+
+    fn world<T>(&self, look: impl FnOnce(&mut World) -> T) -> T {
+        look(&mut self.fake.0.lock().expect("unpoisoned"))
+    }
+
+    fn object(&self, path: &str) -> Value {
+        self.world(|world| world.objects.get(path).cloned().unwrap_or(Value::Null))
+    }
+
+    /// Passes and controllers until nothing is written any more; how many it took.
+    async fn settle(&mut self) -> usize {
+        for pass in 0..400 {
+            let before = self.world(|world| (world.writes.len(), world.writes_left));
+            let done = self.operator.reconcile(&self.resource()).await;
+            if done.is_err() && before.1.is_some() {
+                // It died; the next one knows nothing of it.
+                self.world(|world| world.writes_left = None);
+                self.operator = operator(&self.fake, &self.now);
+                continue;
+            }
+            let pause = done.expect("the pass succeeds");
+            self.tick(&nothing_is_broken);
+            let wrote = self.world(|world| world.writes.len()) > before.0;
+            if !wrote && pause.as_secs() >= 30 {
+                return pass;
+            }
+        }
+        panic!("it never settles: {:#?}", self.resource().status);
+    }
+
+    fn tick(&self, broken: &dyn Fn(&Value) -> bool) {
+        self.now.fetch_add(1, Ordering::Relaxed);
+        self.world(|world| world.controllers("demo", broken));
     }
 
     fn resource(&self) -> ZooKeeperCluster {
@@ -52,8 +112,10 @@ impl Scene {
 
     fn edit(&self, edit: impl FnOnce(&mut Value)) {
         let mut world = self.fake.0.lock().expect("unpoisoned");
+        let version = world.version();
         let object = world.objects.get_mut(CLUSTER).expect("the cluster");
         edit(object);
+        object["metadata"]["resourceVersion"] = json!(version);
         object["metadata"]["generation"] =
             json!(object["metadata"]["generation"].as_i64().unwrap_or(0) + 1);
     }
@@ -65,11 +127,7 @@ impl Scene {
                 .reconcile(&self.resource())
                 .await
                 .expect("the pass succeeds");
-            self.fake
-                .0
-                .lock()
-                .expect("unpoisoned")
-                .controllers("demo", broken);
+            self.tick(broken);
         }
     }
 
@@ -130,7 +188,7 @@ async fn empty_disks_may_vote_until_the_first_quorum_and_never_after() {
         world.objects["/api/v1/namespaces/default/configmaps/demo-config"]["data"]["bootstrap"]
             .clone()
     };
-    scene.passes(1, &nothing_is_broken).await;
+    scene.passes(2, &nothing_is_broken).await;
     assert_eq!(flag(), "true\n");
     scene.passes(4, &nothing_is_broken).await;
     assert_eq!(flag(), "false\n");
@@ -147,7 +205,7 @@ async fn volumes_older_than_the_resource_forbid_empty_disks_to_vote() {
     let claim =
         json!({"metadata": {"name": "data-demo-1", "creationTimestamp": "2025-01-01T00:00:00Z"}});
     scene.fake.0.lock().expect("unpoisoned").insert(path, claim);
-    scene.passes(1, &nothing_is_broken).await;
+    scene.passes(2, &nothing_is_broken).await;
     let world = scene.fake.0.lock().expect("unpoisoned");
     assert_eq!(
         world.objects["/api/v1/namespaces/default/configmaps/demo-config"]["data"]["bootstrap"],
@@ -169,7 +227,9 @@ async fn a_changed_configuration_restarts_followers_first_and_the_leader_last() 
             .starts_with("demo-1 (server 2, follower) restarts because its configuration changed")
     );
     assert!(restarts[1].starts_with("demo-0 (server 1, follower)"));
-    assert!(restarts[2].starts_with("demo-2 (server 3, leader)"));
+    // The leader goes last, and hands over first.
+    assert!(restarts[2].starts_with("demo-2 (server 3, follower)"));
+    assert_eq!(scene.world(|world| world.ensemble.handed_over.clone()), [3]);
     assert_eq!(scene.condition("Ready").0, "True");
 }
 
@@ -207,6 +267,7 @@ async fn a_roll_stops_at_a_member_that_does_not_come_back_and_says_so() {
 async fn a_member_that_ends_because_its_pod_is_deleted_is_no_trouble() {
     let scene = Scene::new(json!({"replicas": 3}));
     scene.passes(6, &nothing_is_broken).await;
+    let moment = Timestamp::from_second(scene.now.load(Ordering::Relaxed)).expect("in range");
     {
         let mut world = scene.fake.0.lock().expect("unpoisoned");
         let pod = world
@@ -217,8 +278,7 @@ async fn a_member_that_ends_because_its_pod_is_deleted_is_no_trouble() {
         pod["status"]["phase"] = json!("Succeeded");
         pod["status"]["conditions"][0]["status"] = json!("False");
         // Of a moment ago: for minutes it would be trouble.
-        pod["status"]["conditions"][0]["lastTransitionTime"] =
-            json!(k8s_openapi::jiff::Timestamp::now().to_string());
+        pod["status"]["conditions"][0]["lastTransitionTime"] = json!(moment.to_string());
         pod["status"]["containerStatuses"][0]["ready"] = json!(false);
     }
     scene.passes(1, &nothing_is_broken).await;
@@ -255,14 +315,500 @@ async fn a_spec_that_got_past_the_api_server_is_a_condition_and_no_crash_loop() 
 #[tokio::test]
 async fn the_objects_are_as_recorded() {
     let scene = Scene::new(json!({"replicas": 3, "storage": {"log": {"size": "1Gi"}}}));
-    scene.passes(1, &nothing_is_broken).await;
+    scene.passes(2, &nothing_is_broken).await;
     let world = scene.fake.0.lock().expect("unpoisoned");
     let owned: Vec<&Value> = world
         .objects
         .iter()
         .filter(|(path, _)| path.as_str() != CLUSTER && !path.contains("/pods/"))
+        .filter(|(path, _)| !path.contains("/persistentvolumeclaims/"))
+        // Their values are drawn, or made from what is drawn.
+        .filter(|(path, _)| !path.ends_with("-superuser") && !path.ends_with("-auth"))
         .map(|(_, object)| object)
         .collect();
-    assert_eq!(owned.len(), 7);
+    assert_eq!(owned.len(), 8);
     insta::assert_snapshot!(serde_norway::to_string(&owned).expect("YAML"));
+}
+
+const SET: &str = "/apis/apps/v1/namespaces/default/statefulsets/demo";
+const CONFIG: &str = "/api/v1/namespaces/default/configmaps/demo-config";
+
+fn size(voters: i32, observers: i32) -> Value {
+    json!({"replicas": voters, "observers": observers})
+}
+
+#[tokio::test]
+async fn a_new_member_gets_its_vote_only_once_it_is_in_sync_and_one_at_a_time() {
+    let mut scene = Scene::new(json!({"replicas": 1}));
+    scene.settle().await;
+    for (voters, observers) in [(3, 0), (5, 0), (3, 1), (4, 2), (1, 0)] {
+        scene.edit(|cluster| cluster["spec"] = size(voters, observers));
+        scene.settle().await;
+        assert_eq!(scene.condition("Ready").0, "True", "{voters}");
+        let ensemble = scene.world(|world| world.ensemble.clone());
+        assert_eq!(
+            ensemble.roles.len(),
+            usize::try_from(voters + observers).expect("few")
+        );
+        assert_eq!(scene.object(SET)["spec"]["replicas"], voters + observers);
+    }
+    let history = scene.world(|world| world.ensemble.history.clone());
+    for step in history.windows(2) {
+        let changed = (1..=9)
+            .filter(|id| step[0].get(id) != step[1].get(id))
+            .count();
+        assert_eq!(changed, 1, "{step:?}");
+    }
+    assert!(scene.restarts().is_empty(), "{:?}", scene.restarts());
+}
+
+#[tokio::test]
+async fn shrinking_removes_the_member_before_its_pod_and_its_volume_goes_by_policy() {
+    for (retention, kept) in [("Retain", true), ("Delete", false)] {
+        let spec = |voters: i32| json!({"replicas": voters, "storage": {"retention": retention}});
+        let mut scene = Scene::new(spec(5));
+        scene.settle().await;
+        scene.edit(|cluster| cluster["spec"] = spec(3));
+        // The fake API panics where a membership has no quorum; pods go only after their members.
+        for _ in 0..30 {
+            scene.passes(1, &nothing_is_broken).await;
+            let pods = scene.object(SET)["spec"]["replicas"]
+                .as_u64()
+                .expect("a number");
+            let members = scene.world(|world| world.ensemble.roles.len());
+            assert!(pods >= members as u64, "{pods} pods for {members} members");
+        }
+        scene.settle().await;
+        assert_eq!(scene.object(SET)["spec"]["replicas"], 3);
+        let claim = scene.object("/api/v1/namespaces/default/persistentvolumeclaims/data-demo-4");
+        assert_eq!(!claim.is_null(), kept, "{retention}");
+    }
+}
+
+#[tokio::test]
+async fn a_leader_that_is_to_lose_its_vote_hands_over_first() {
+    let mut scene = Scene::new(json!({"replicas": 3}));
+    scene.settle().await;
+    scene.edit(|cluster| cluster["spec"] = size(1, 0));
+    scene.settle().await;
+    // The highest id leads in this ensemble until it hands over.
+    assert_eq!(scene.world(|world| world.ensemble.handed_over.clone()), [3]);
+    assert_eq!(scene.condition("Ready").0, "True");
+}
+
+#[tokio::test]
+async fn a_change_that_would_lose_the_quorum_is_refused_and_said_so() {
+    let mut scene = Scene::new(json!({"replicas": 3}));
+    scene.settle().await;
+    // Two of three serve: four voters would need three.
+    let sick =
+        |pod: &Value| pod["metadata"]["name"] == "demo-0" || pod["metadata"]["name"] == "demo-3";
+    scene.world(|world| {
+        world
+            .objects
+            .remove("/api/v1/namespaces/default/pods/demo-0")
+    });
+    scene.tick(&sick);
+    scene.edit(|cluster| cluster["spec"] = size(1, 0));
+    scene.passes(30, &sick).await;
+    let blocked = scene
+        .resource()
+        .status
+        .and_then(|status| status.blocked_by)
+        .unwrap_or_default();
+    assert!(
+        blocked
+            .iter()
+            .any(|by| by.predicate == "NewVotersAreQuorum"),
+        "{blocked:?}"
+    );
+    let roles = scene.world(|world| world.ensemble.roles.len());
+    assert_eq!(
+        roles, 3,
+        "two voters with one of them in sync are no quorum"
+    );
+    assert_eq!(scene.condition("QuorumAvailable").0, "True");
+}
+
+#[tokio::test]
+async fn a_member_that_comes_back_waits_until_its_old_volume_is_gone() {
+    let spec = |voters: i32| json!({"replicas": voters, "storage": {"retention": "Retain"}});
+    let mut scene = Scene::new(spec(3));
+    scene.settle().await;
+    let path = "/api/v1/namespaces/default/persistentvolumeclaims/data-demo-3";
+    let mut claim = scene.object("/api/v1/namespaces/default/persistentvolumeclaims/data-demo-0");
+    claim["metadata"]["name"] = json!("data-demo-3");
+    claim["metadata"]["deletionTimestamp"] = json!(CREATED);
+    scene.world(|world| world.insert(path, claim));
+    scene.edit(|cluster| cluster["spec"] = spec(4));
+    scene.passes(10, &nothing_is_broken).await;
+    assert_eq!(scene.object(SET)["spec"]["replicas"], 3);
+    let blocked = scene
+        .resource()
+        .status
+        .and_then(|status| status.blocked_by)
+        .expect("a reason");
+    assert_eq!(blocked[0].predicate, "VolumeIsSettled");
+    scene.world(|world| world.objects.remove(path));
+    scene.settle().await;
+    assert_eq!(scene.object(SET)["spec"]["replicas"], 4);
+}
+
+#[tokio::test]
+async fn even_sizes_are_warned_about() {
+    let mut scene = Scene::new(json!({"replicas": 4}));
+    scene.settle().await;
+    let status = scene.resource().status.expect("a status");
+    let warnings = status.warnings.expect("a warning");
+    assert!(
+        warnings[0].contains("survive the loss of 1, as 3 do"),
+        "{warnings:?}"
+    );
+    assert_eq!(scene.condition("Ready").0, "True");
+}
+
+/// Everything that a life has: made, rolled, grown, shrunk.
+const LIFE: [&str; 4] = [
+    r#"{"replicas": 3}"#,
+    r#"{"replicas": 3, "config": {"snapCount": 5000}}"#,
+    r#"{"replicas": 5, "observers": 1, "config": {"snapCount": 5000}}"#,
+    r#"{"replicas": 1, "config": {"snapCount": 5000}}"#,
+];
+
+#[tokio::test]
+async fn an_operator_killed_between_any_two_writes_is_taken_over_from_and_it_ends_right() {
+    let mut boundaries = 0;
+    let mut lived = Scene::new(serde_json::from_str(LIFE[0]).expect("JSON"));
+    for (stage, spec) in LIFE.iter().enumerate() {
+        for kill_after in 0.. {
+            let mut scene = lived.copy();
+            scene.edit(|cluster| cluster["spec"] = serde_json::from_str(spec).expect("JSON"));
+            scene.world(|world| world.writes_left = Some(kill_after));
+            scene.settle().await;
+            assert_eq!(
+                scene.condition("Ready").0,
+                "True",
+                "stage {stage}, killed after {kill_after}"
+            );
+            let wanted: Value = serde_json::from_str(spec).expect("JSON");
+            let pods = wanted["replicas"].as_u64().unwrap_or(0)
+                + wanted["observers"].as_u64().unwrap_or(0);
+            assert_eq!(scene.object(SET)["spec"]["replicas"], pods);
+            assert_eq!(scene.object(CONFIG)["data"]["bootstrap"], "false\n");
+            let left = scene.world(|world| world.writes_left.take());
+            if left.is_some_and(|left| left > 0) {
+                lived = scene;
+                break;
+            }
+            boundaries += 1;
+        }
+    }
+    assert!(boundaries > 60, "only {boundaries} boundaries");
+}
+
+#[tokio::test]
+async fn an_operator_that_dies_after_every_few_writes_gets_there_all_the_same() {
+    for every in 2..6 {
+        let mut scene = Scene::new(serde_json::from_str(LIFE[0]).expect("JSON"));
+        for spec in LIFE {
+            scene.edit(|cluster| cluster["spec"] = serde_json::from_str(spec).expect("JSON"));
+            for _ in 0..200 {
+                scene.world(|world| world.writes_left = Some(every));
+                if scene.operator.reconcile(&scene.resource()).await.is_err() {
+                    scene.operator = operator(&scene.fake, &scene.now);
+                }
+                scene.tick(&nothing_is_broken);
+            }
+            scene.world(|world| world.writes_left = None);
+            scene.settle().await;
+            assert_eq!(scene.condition("Ready").0, "True", "every {every}, {spec}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn two_operators_at_once_restart_and_change_one_member_at_a_time() {
+    let mut scene = Scene::new(json!({"replicas": 3}));
+    scene.settle().await;
+    let other = operator(&scene.fake, &scene.now);
+    scene.edit(|cluster| cluster["spec"] = json!({"replicas": 5, "config": {"snapCount": 5000}}));
+    for _ in 0..60 {
+        let resource = scene.resource();
+        let (one, two) = tokio::join!(
+            scene.operator.reconcile(&resource),
+            other.reconcile(&resource)
+        );
+        // What one of them did makes the other's decision an old one, and no more than that.
+        drop((one, two));
+        scene.tick(&nothing_is_broken);
+    }
+    scene.settle().await;
+    assert_eq!(scene.condition("Ready").0, "True");
+    assert_eq!(scene.restarts().len(), 3, "{:?}", scene.restarts());
+    let history = scene.world(|world| world.ensemble.history.clone());
+    assert_eq!(history.len(), 3, "{history:?}");
+}
+
+#[tokio::test]
+async fn a_grown_volume_is_asked_for_and_the_statefulset_is_made_again_around_its_pods() {
+    let spec = |size: &str| json!({"replicas": 3, "storage": {"data": {"size": size}}});
+    let mut scene = Scene::new(spec("1Gi"));
+    scene.settle().await;
+    let pods = |scene: &Scene| {
+        [0, 1, 2].map(|n| scene.object(&format!("/api/v1/namespaces/default/pods/demo-{n}"))["metadata"]["uid"].clone())
+    };
+    let (before, old) = (pods(&scene), scene.object(SET)["metadata"]["uid"].clone());
+    scene.edit(|cluster| cluster["spec"] = spec("2Gi"));
+    scene.settle().await;
+    for n in 0..3 {
+        let claim = scene.object(&format!(
+            "/api/v1/namespaces/default/persistentvolumeclaims/data-demo-{n}"
+        ));
+        assert_eq!(claim["spec"]["resources"]["requests"]["storage"], "2Gi");
+    }
+    let set = scene.object(SET);
+    assert_ne!(set["metadata"]["uid"], old);
+    assert_eq!(
+        set["spec"]["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"],
+        "2Gi"
+    );
+    assert_eq!(pods(&scene), before);
+    assert!(scene.restarts().is_empty());
+    assert_eq!(scene.condition("Ready").0, "True");
+}
+
+#[tokio::test]
+async fn a_volume_whose_class_does_not_let_it_grow_is_a_clear_condition() {
+    let spec = |size: &str| json!({"replicas": 3, "storage": {"data": {"size": size}}});
+    let mut scene = Scene::new(spec("1Gi"));
+    scene.settle().await;
+    let class = json!({"metadata": {"name": "standard"}, "provisioner": "none", "allowVolumeExpansion": false});
+    scene.world(|world| world.insert("/apis/storage.k8s.io/v1/storageclasses/standard", class));
+    scene.edit(|cluster| cluster["spec"] = spec("2Gi"));
+    scene.passes(5, &nothing_is_broken).await;
+    assert_eq!(
+        scene.condition("Degraded"),
+        ("True".to_owned(), "VolumeCannotGrow".to_owned())
+    );
+    assert_eq!(scene.condition("QuorumAvailable").0, "True");
+    scene.edit(|cluster| cluster["spec"] = spec("1Gi"));
+    scene.settle().await;
+    assert_eq!(scene.condition("Ready").0, "True");
+}
+
+#[tokio::test]
+async fn a_secret_that_the_spec_names_and_nobody_made_is_a_clear_condition() {
+    let mut scene =
+        Scene::new(json!({"replicas": 3, "auth": {"superuser": {"secretName": "mine"}}}));
+    scene.passes(8, &nothing_is_broken).await;
+    assert_eq!(
+        scene.condition("Degraded"),
+        ("True".to_owned(), "SecretMissing".to_owned())
+    );
+    assert_eq!(scene.condition("QuorumAvailable").0, "True");
+    scene.world(|world| {
+        world.insert(
+            "/api/v1/namespaces/default/secrets/mine",
+            json!({"data": {"password": "c2VjcmV0"}}),
+        );
+    });
+    scene.settle().await;
+    assert_eq!(scene.condition("Ready").0, "True");
+    let digest =
+        scene.object("/api/v1/namespaces/default/secrets/demo-auth")["data"]["superDigest"].clone();
+    assert!(digest.is_string());
+    assert!(
+        scene
+            .object("/api/v1/namespaces/default/secrets/demo-superuser")
+            .is_null()
+    );
+}
+
+#[tokio::test]
+async fn a_lost_majority_of_disks_is_said_honestly_and_recovered_only_with_consent() {
+    let mut scene = Scene::new(json!({"replicas": 5}));
+    scene.settle().await;
+    let looking = |scene: &Scene| {
+        scene.world(|world| {
+            for n in 0..5 {
+                let path = format!("/api/v1/namespaces/default/pods/demo-{n}");
+                let pod = world.objects.get_mut(&path).expect("the pod");
+                pod["status"]["containerStatuses"][0]["ready"] = json!(false);
+                pod["status"]["conditions"][0] =
+                    json!({"type": "Ready", "status": "False", "lastTransitionTime": CREATED});
+            }
+        });
+    };
+    scene.world(|world| world.ensemble.empty = [1, 2, 3].into());
+    looking(&scene);
+    scene.passes(2, &nothing_is_broken).await;
+    assert_eq!(
+        scene.condition("Degraded"),
+        ("True".to_owned(), "QuorumLost".to_owned())
+    );
+    assert_eq!(
+        scene.condition("QuorumAvailable"),
+        ("False".to_owned(), "NoLeader".to_owned())
+    );
+    assert_eq!(
+        scene.object(CONFIG)["data"]["bootstrap"],
+        "false\n",
+        "nobody consented"
+    );
+    scene.edit(|cluster| {
+        cluster["metadata"]["annotations"]["zookeeper.ensemble.dev/recover-quorum"] =
+            json!("accept-data-loss");
+    });
+    scene.passes(1, &nothing_is_broken).await;
+    // Two have data, three are a majority: one empty disk makes up for what is missing, and no more.
+    assert_eq!(scene.object(CONFIG)["data"]["bootstrap"], "1\n");
+    scene.passes(3, &nothing_is_broken).await;
+    let restarts = scene.restarts();
+    assert_eq!(restarts.len(), 1, "{:#?}", scene.resource().status);
+    assert!(restarts[0].starts_with("demo-0 "), "{restarts:?}");
+    scene.world(|world| world.ensemble.empty.clear());
+    for n in 0..5 {
+        scene.world(|world| {
+            world
+                .objects
+                .remove(&format!("/api/v1/namespaces/default/pods/demo-{n}"))
+        });
+    }
+    scene.settle().await;
+    assert_eq!(scene.condition("Ready").0, "True");
+    assert_eq!(scene.object(CONFIG)["data"]["bootstrap"], "false\n");
+    // The same consent does not count a second time.
+    scene.world(|world| world.ensemble.empty = [1, 2, 3].into());
+    looking(&scene);
+    scene.passes(3, &nothing_is_broken).await;
+    assert_eq!(scene.object(CONFIG)["data"]["bootstrap"], "false\n");
+}
+
+#[tokio::test]
+async fn a_version_that_may_not_follow_is_refused_until_a_person_insists() {
+    let image = |tag: &str| format!("ensemble.dev/zookeeper:{tag}");
+    let mut scene = Scene::new(json!({"replicas": 3, "image": image("0.1.0")}));
+    scene.settle().await;
+    scene.edit(|cluster| cluster["spec"]["image"] = json!(image("0.3.0")));
+    scene.passes(10, &nothing_is_broken).await;
+    assert_eq!(
+        scene.condition("Degraded"),
+        ("True".to_owned(), "UnsupportedVersion".to_owned())
+    );
+    assert_eq!(scene.condition("Ready").0, "False");
+    assert!(scene.restarts().is_empty());
+    scene.edit(|cluster| {
+        cluster["metadata"]["annotations"]["zookeeper.ensemble.dev/allow-version-change"] =
+            json!("true");
+    });
+    scene.settle().await;
+    assert_eq!(scene.restarts().len(), 3);
+    let set = scene.object(SET);
+    assert_eq!(
+        set["spec"]["template"]["spec"]["containers"][0]["image"],
+        image("0.3.0")
+    );
+}
+
+#[tokio::test]
+async fn a_restart_by_annotation_takes_every_member_once() {
+    let mut scene = Scene::new(json!({"replicas": 3}));
+    scene.settle().await;
+    scene.edit(|cluster| {
+        cluster["metadata"]["annotations"]["zookeeper.ensemble.dev/restart"] = json!("now");
+    });
+    scene.settle().await;
+    assert_eq!(scene.restarts().len(), 3);
+    scene.settle().await;
+    assert_eq!(scene.restarts().len(), 3);
+}
+
+#[tokio::test]
+async fn overrides_add_a_sidecar_and_members_get_services_of_their_own() {
+    let spec = json!({
+        "replicas": 2, "observers": 1,
+        "services": {"members": {"type": "LoadBalancer", "host": "{pod}.example.com", "annotations": {"dns": "{ordinal}"}}},
+        "pod": {
+            "priorityClassName": "high",
+            "overrides": {"metadata": {"labels": {"zookeeper.ensemble.dev/cluster": "other"}},
+                "spec": {"containers": [{"name": "exporter", "image": "x"}]}}
+        }
+    });
+    let mut scene = Scene::new(spec);
+    scene.settle().await;
+    let template = scene.object(SET)["spec"]["template"].clone();
+    let names: Vec<&Value> = template["spec"]["containers"]
+        .as_array()
+        .expect("some")
+        .iter()
+        .map(|c| &c["name"])
+        .collect();
+    assert_eq!(names, ["zookeeper", "exporter"]);
+    assert_eq!(
+        template["metadata"]["labels"]["zookeeper.ensemble.dev/cluster"],
+        "demo"
+    );
+    assert_eq!(template["spec"]["priorityClassName"], "high");
+    let service = |n: u8| scene.object(&format!("/api/v1/namespaces/default/services/demo-{n}"));
+    assert_eq!(
+        service(2)["spec"]["selector"]["statefulset.kubernetes.io/pod-name"],
+        "demo-2"
+    );
+    assert_eq!(service(1)["metadata"]["annotations"]["dns"], "1");
+    let members = scene
+        .resource()
+        .status
+        .and_then(|status| status.members)
+        .expect("members");
+    assert_eq!(
+        members[2].client_address.as_deref(),
+        Some("demo-2.example.com:2181")
+    );
+    assert_eq!(members[2].role, "observer");
+    let binding = scene.object("/api/v1/namespaces/default/secrets/demo-binding");
+    assert!(binding["data"]["externalConnectString"].is_string());
+    scene.edit(|cluster| cluster["spec"]["services"] = Value::Null);
+    scene.settle().await;
+    assert!(
+        scene
+            .object("/api/v1/namespaces/default/services/demo-0")
+            .is_null()
+    );
+}
+
+#[tokio::test]
+async fn a_steady_cluster_is_not_read_again_until_something_changes() {
+    let mut scene = Scene::new(json!({"replicas": 3}));
+    scene.settle().await;
+    let reads = scene.world(|world| world.reads);
+    scene.passes(5, &nothing_is_broken).await;
+    assert_eq!(scene.world(|world| world.reads), reads);
+    // A member that says something else is reason enough to look at everything.
+    scene.world(|world| world.ensemble.leader = Some(1));
+    scene.passes(1, &nothing_is_broken).await;
+    assert!(scene.world(|world| world.reads) > reads);
+    assert_eq!(
+        scene
+            .resource()
+            .status
+            .and_then(|status| status.leader)
+            .as_deref(),
+        Some("demo-0")
+    );
+}
+
+#[tokio::test]
+async fn an_api_server_that_does_not_answer_changes_nothing_and_is_told() {
+    let mut scene = Scene::new(json!({"replicas": 3}));
+    scene.settle().await;
+    scene.edit(|cluster| cluster["spec"]["config"] = json!({"snapCount": 5000}));
+    let restarts = scene.restarts().len();
+    scene.world(|world| world.writes_left = Some(0));
+    for _ in 0..5 {
+        assert!(scene.operator.reconcile(&scene.resource()).await.is_err());
+    }
+    scene.world(|world| world.writes_left = None);
+    assert_eq!(scene.restarts().len(), restarts);
+    scene.settle().await;
+    assert_eq!(scene.condition("Ready").0, "True");
 }

@@ -28,6 +28,18 @@ pub const ANNOTATION_BOOTSTRAP: &str = "zookeeper.ensemble.dev/bootstrap";
 /// written against the resourceVersion that the decision was made on, so of two
 /// operators, or of two decisions, only one can be carried out.
 pub const ANNOTATION_RESTARTING: &str = "zookeeper.ensemble.dev/restarting";
+/// On a StatefulSet: which leader's pod was asked to hand over, and when.
+pub const ANNOTATION_HAND_OVER: &str = "zookeeper.ensemble.dev/hand-over";
+/// On a cluster that lost its quorum for good: [`RECOVERY_CONSENT`] lets as many
+/// empty disks vote as it takes beside the members that still have data. A value
+/// counts once; for another time, put anything behind it.
+pub const ANNOTATION_RECOVER: &str = "zookeeper.ensemble.dev/recover-quorum";
+/// What the value begins with.
+pub const RECOVERY_CONSENT: &str = "accept-data-loss";
+/// On a cluster: `"true"` lets an image in whose version the path check refuses.
+pub const ANNOTATION_ALLOW_VERSION: &str = "zookeeper.ensemble.dev/allow-version-change";
+/// Set by the StatefulSet controller on each pod: its own name.
+pub const LABEL_POD_NAME: &str = "statefulset.kubernetes.io/pod-name";
 /// Set by the StatefulSet controller on each pod: the revision it was made from.
 pub const LABEL_REVISION: &str = "controller-revision-hash";
 

@@ -7,7 +7,9 @@
 use kube::core::{Message, Rule};
 
 /// zoo.cfg keys that the operator writes itself, so a user's would contradict it.
-pub const RESERVED_KEYS: [&str; 22] = [
+pub const RESERVED_KEYS: [&str; 24] = [
+    "DigestAuthenticationProvider.superDigest",
+    "DigestAuthenticationProvider.superDigestFile",
     "admin.enableServer",
     "admin.serverAddress",
     "admin.serverPort",
@@ -71,6 +73,9 @@ pub const NAME_LENGTH_MAX: usize = 40;
 /// The most voting members. More only makes writes slower.
 pub const REPLICAS_MAX: i32 = 15;
 
+/// The most members without a vote. Each of them costs the leader a stream.
+pub const OBSERVERS_MAX: i32 = 50;
+
 /// The size of a data volume when none is named.
 pub const DEFAULT_VOLUME_SIZE: &str = "10Gi";
 
@@ -101,20 +106,48 @@ pub(super) fn replicas_in_range() -> Rule {
     )
 }
 
-pub(super) fn replicas_stay() -> Rule {
+pub(super) fn observers_in_range() -> Rule {
     rule(
-        "self == oldSelf",
-        "replicas cannot be changed on a living ensemble yet: changing who votes needs ZooKeeper's \
-         reconfig, which this release does not drive. Set it back, or create a second cluster",
+        format!("self >= 0 && self <= {OBSERVERS_MAX}"),
+        format!("set observers to a number from 0 to {OBSERVERS_MAX}"),
+    )
+}
+
+pub(super) fn no_tls_yet() -> Rule {
+    rule(
+        "false",
+        "remove tls: this release does not encrypt yet, and would rather refuse than pretend to",
+    )
+}
+
+pub(super) fn ephemeral_stays() -> Rule {
+    let ephemeral = |object: &str| {
+        format!(
+            "(has({object}.storage) && has({object}.storage.ephemeral) && {object}.storage.ephemeral)"
+        )
+    };
+    rule(
+        format!("{} == {}", ephemeral("self"), ephemeral("oldSelf")),
+        "storage.ephemeral is immutable: the data would be left behind. Set it back, or create a second \
+         cluster",
+    )
+}
+
+pub(super) fn ephemeral_or_volumes() -> Rule {
+    rule(
+        "!(has(self.storage) && has(self.storage.ephemeral) && self.storage.ephemeral) || \
+         !(has(self.storage.data) || has(self.storage.log))",
+        "remove storage.data and storage.log, or storage.ephemeral: data kept in the pods has no volumes",
     )
 }
 
 pub(super) fn ids_fit() -> Rule {
     rule(
         "(has(self.firstServerId) ? self.firstServerId : 1) >= 1 && \
-         (has(self.firstServerId) ? self.firstServerId : 1) + self.replicas <= 256",
-        "server ids run from 1 to 255: lower firstServerId so that firstServerId + replicas - 1 stays \
-         within them",
+         (has(self.firstServerId) ? self.firstServerId : 1) + self.replicas + \
+         (has(self.observers) ? self.observers : 0) <= 256",
+        "server ids run from 1 to 255: lower firstServerId so that firstServerId + replicas + observers \
+         - 1 stays within them",
     )
 }
 

@@ -85,15 +85,24 @@ use std::collections::BTreeMap;
     validation = rules::volume_never_shrinks("log"),
     validation = rules::storage_class_stays("data"),
     validation = rules::storage_class_stays("log"),
-    validation = rules::log_volume_stays()
+    validation = rules::log_volume_stays(),
+    validation = rules::ephemeral_stays(),
+    validation = rules::ephemeral_or_volumes()
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ZooKeeperClusterSpec {
     /// How many voting members the ensemble has: 3 survive the loss of one, 5 of
-    /// two. With 1 or 2, every restart interrupts service. It cannot be changed
-    /// on a living ensemble yet.
-    #[x_kube(validation = rules::replicas_in_range(), validation = rules::replicas_stay())]
+    /// two. With 1 or 2, every restart interrupts service, and an even number
+    /// survives no more than the odd one below it. A change brings members in, or
+    /// takes them out, one at a time; `kubectl scale` changes it too.
+    #[x_kube(validation = rules::replicas_in_range())]
     pub replicas: i32,
+
+    /// How many members follow without a vote: they answer reads, and writes do
+    /// not wait for them. Their pods come after the voters'. Unset: 0.
+    #[x_kube(validation = rules::observers_in_range())]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observers: Option<i32>,
 
     /// The server's image. Unset: the server of the operator's own release. A
     /// change restarts the members one by one, the leader last.
@@ -143,6 +152,16 @@ pub struct ZooKeeperClusterSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network_policy: Option<NetworkPolicyOptions>,
 
+    /// The superuser, by whom the operator changes the membership.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth: Option<Auth>,
+
+    /// Reserved for encryption between clients, members and the operator. This
+    /// release has none, and refuses the field.
+    #[x_kube(validation = rules::no_tls_yet())]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+
     /// The server id of the first pod; the others count on from it. Unset: 1.
     /// Immutable: ids are written on the members' disks.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -189,10 +208,16 @@ pub struct Storage {
     /// a fast one of its own is the best thing one can do for their latency.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<Volume>,
-    /// What becomes of the volumes when the cluster is deleted. Unset: Retain; a
-    /// cluster of the same name takes them over again.
+    /// What becomes of the volumes when a member is taken out or the cluster is
+    /// deleted. Unset: Retain; a member or cluster of the same name takes them
+    /// over again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retention: Option<Retention>,
+    /// Keep the data in the pods instead of in volumes, for tests: a pod that goes
+    /// takes its data with it, and a majority that goes takes all of it. Unset:
+    /// false. Immutable.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ephemeral: Option<bool>,
 }
 
 /// One volume of each member.
@@ -211,13 +236,13 @@ pub struct Volume {
     pub storage_class_name: Option<String>,
 }
 
-/// What becomes of volumes when the cluster is deleted.
+/// What becomes of volumes when a member is taken out or the cluster is deleted.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub enum Retention {
     /// They stay.
     #[default]
     Retain,
-    /// They are deleted with the cluster.
+    /// They are deleted with the member, and with the cluster.
     Delete,
 }
 
@@ -255,6 +280,22 @@ pub struct PodOptions {
     #[schemars(range(min = 1, max = 3600))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub termination_grace_period_seconds: Option<i64>,
+    /// A pod template (`metadata` and `spec`) laid over the operator's own by
+    /// strategic merge, as `kubectl patch` does: a container named `zookeeper`
+    /// changes the server's, any other name adds a sidecar. What you change here
+    /// is yours to answer for; the labels and hashes that the operator goes by stay.
+    #[schemars(schema_with = "any_object")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overrides: Option<serde_json::Value>,
+}
+
+/// An object that the API server keeps as it is.
+fn any_object(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "object",
+        "nullable": true,
+        "x-kubernetes-preserve-unknown-fields": true
+    })
 }
 
 /// How clients reach the ensemble.
@@ -264,7 +305,51 @@ pub struct Services {
     /// The service `<name>-client`, which leads to serving members only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<ClientService>,
+    /// A service of its own for every member, named as its pod, for clients outside
+    /// of Kubernetes: they must reach each member by itself. Unset: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub members: Option<MemberServices>,
 }
+
+/// A service for every member.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MemberServices {
+    /// Their type. Unset: ClusterIP.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub type_: Option<ServiceType>,
+    /// Their annotations; `{pod}` and `{ordinal}` in a value become the member's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub annotations: Option<BTreeMap<String, String>>,
+    /// The host by which clients reach a member, such as `{pod}.zk.example.com`.
+    /// Unset: what the service got from its load balancer, or its node's address.
+    #[schemars(length(min = 1, max = 253))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+}
+
+/// Who may do what.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Auth {
+    /// A Secret of this namespace whose key `password` is the superuser's (`super`).
+    /// Unset: the operator draws one into the Secret `<name>-superuser`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub superuser: Option<SecretName>,
+}
+
+/// A Secret of the resource's namespace.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretName {
+    /// The Secret's name.
+    #[schemars(length(min = 1, max = 253))]
+    pub secret_name: String,
+}
+
+/// Reserved for encryption.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub struct Tls {}
 
 /// The service that clients use.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]

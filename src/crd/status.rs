@@ -19,10 +19,10 @@ pub struct ZooKeeperClusterStatus {
     /// Serving members of wanted members, as in `3/3`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ready: Option<String>,
-    /// How many members serve clients.
+    /// How many voting members serve clients.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ready_replicas: Option<i32>,
-    /// How many pods exist.
+    /// How many members vote; before the first quorum, how many pods there are for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replicas: Option<i32>,
     /// The label selector of the members' pods, for the scale subresource.
@@ -40,6 +40,9 @@ pub struct ZooKeeperClusterStatus {
     /// Where clients inside Kubernetes connect, as host:port.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_endpoint: Option<String>,
+    /// Where applications find all of it: a Secret by the service-binding convention.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub binding: Option<Binding>,
     /// The version of the ensemble's committed membership, in hexadecimal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config_version: Option<String>,
@@ -47,9 +50,20 @@ pub struct ZooKeeperClusterStatus {
     /// disk is never again allowed to vote.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cluster_id: Option<String>,
+    /// What is allowed, and still unwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warnings: Option<Vec<String>>,
     /// What stands in the way of the next step, each with the reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub blocked_by: Option<Vec<BlockedBy>>,
+}
+
+/// The Secret that applications bind to: `type`, `provider`, `host`, `port`, `uri`.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Binding {
+    /// The Secret's name.
+    pub name: String,
 }
 
 /// A safety check that does not pass yet.
@@ -70,7 +84,7 @@ pub struct MemberStatus {
     pub pod: String,
     /// The member's server id (myid).
     pub id: i32,
-    /// participant or observer.
+    /// participant or observer; `joining` while it is no part of the ensemble yet.
     pub role: String,
     /// leading, following, observing, looking, standalone, starting, or unknown.
     pub mode: String,
@@ -80,4 +94,7 @@ pub struct MemberStatus {
     /// The server's version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    /// Where clients outside of Kubernetes reach it, as host:port.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_address: Option<String>,
 }

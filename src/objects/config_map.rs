@@ -1,30 +1,84 @@
 //! The ConfigMap: zoo.cfg, and the two files that `zookeeper-server init` goes by.
 
-use super::{Kind, metadata};
-use crate::crd::names::{PORT_ADMIN, PORT_CLIENT, PORT_ELECTION, PORT_METRICS, PORT_QUORUM};
-use crate::valid::ValidCluster;
+use super::pod::AUTH_DIRECTORY;
+use super::secrets::DIGEST_FILE;
+use super::{Context, Kind, metadata};
+use crate::crd::names::{PORT_ADMIN, PORT_METRICS};
+use crate::valid::{ServerId, ValidCluster};
 use k8s_openapi::api::core::v1::ConfigMap;
+use std::fmt;
 use std::fmt::Write;
 
-pub(super) fn config_map(cluster: &ValidCluster, bootstrap: bool) -> ConfigMap {
+/// The file with the server list: behind the static part of zoo.cfg.
+pub const MEMBERS_FILE: &str = "zoo.cfg";
+/// The file that says which empty disks may vote.
+pub const BOOTSTRAP_FILE: &str = "bootstrap";
+
+/// The file with the consent that a recovery of the quorum was made on, and when.
+pub const RECOVERY_FILE: &str = "recovery";
+
+/// Which empty disks may vote. Its text is what `zookeeper-server init` reads.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum Initialize {
+    /// None: the ensemble has data, and an empty disk would outvote it.
+    #[default]
+    None,
+    /// All: the ensemble is being made.
+    All,
+    /// These, to make up a lost quorum.
+    Only(Vec<ServerId>),
+}
+
+impl fmt::Display for Initialize {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => formatter.write_str("false"),
+            Self::All => formatter.write_str("true"),
+            Self::Only(ids) => {
+                let ids: Vec<String> = ids.iter().map(ServerId::to_string).collect();
+                formatter.write_str(&ids.join(","))
+            }
+        }
+    }
+}
+
+pub(super) fn config_map(cluster: &ValidCluster, context: &Context<'_>) -> ConfigMap {
+    let recovery = context
+        .recovery
+        .as_ref()
+        .map(|text| (RECOVERY_FILE, text.clone()));
     ConfigMap {
         metadata: metadata(cluster, Kind::ConfigMap),
         data: Some(
             [
-                ("zoo.cfg", zoo_cfg(cluster)),
-                // Read by `init` at every start of a pod; it is not part of the
-                // config hash, so that latching it restarts nobody.
-                ("bootstrap", format!("{bootstrap}\n")),
+                (
+                    MEMBERS_FILE,
+                    zoo_cfg(cluster) + &server_list(cluster, context),
+                ),
+                (BOOTSTRAP_FILE, format!("{}\n", context.initialize)),
                 ("cluster-id", format!("{}\n", cluster.cluster_id)),
             ]
+            .into_iter()
+            .chain(recovery)
             .map(|(file, text)| (file.to_owned(), text))
-            .into(),
+            .collect(),
         ),
         ..Default::default()
     }
 }
 
-/// zoo.cfg: the same text for every member, so that one hash speaks for all.
+/// Who belongs to the ensemble, for a disk that does not know yet. Like the flag, it is no part of
+/// the config hash: a new member restarts nobody.
+fn server_list(cluster: &ValidCluster, context: &Context<'_>) -> String {
+    let mut text = String::new();
+    for (member, role) in context.list {
+        let address = cluster.address(member, *role);
+        writeln!(text, "server.{}={address}", member.id).expect("writing to a String cannot fail");
+    }
+    text
+}
+
+/// The static part of zoo.cfg: the same text for every member, so that one hash speaks for all.
 ///
 /// The keys are those of `QuorumPeerConfig.java`, `parseProperties`.
 pub fn zoo_cfg(cluster: &ValidCluster) -> String {
@@ -51,14 +105,16 @@ pub fn zoo_cfg(cluster: &ValidCluster) -> String {
     line("quorumListenOnAllIPs", &true);
     // A single member is an ensemble of one: it can get company later.
     line("standaloneEnabled", &false);
+    line("reconfigEnabled", &true);
+    // The ConfigMap can't be written, so changes of the membership are kept beside the data: the
+    // newest of these files counts, and before the first change the servers listed here.
+    line("dynamicConfigFile", &"/data/zoo.cfg.dynamic");
+    // The superuser changes the membership, and is the only one who may.
+    line(
+        "DigestAuthenticationProvider.superDigestFile",
+        &format!("{AUTH_DIRECTORY}/{DIGEST_FILE}"),
+    );
     // An empty disk votes only where `init` said so.
     line("db.autocreate", &false);
-    for member in &cluster.members {
-        let host = cluster.host(member);
-        line(
-            &format!("server.{}", member.id),
-            &format!("{host}:{PORT_QUORUM}:{PORT_ELECTION}:participant;{PORT_CLIENT}"),
-        );
-    }
     text
 }

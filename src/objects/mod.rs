@@ -5,19 +5,24 @@
 
 mod config_map;
 mod hash;
+mod merge;
 mod network_policy;
 mod pod;
 mod pod_disruption_budget;
+mod secrets;
 mod service_account;
 mod services;
 mod stateful_set;
 
-pub use config_map::zoo_cfg;
+pub use config_map::{BOOTSTRAP_FILE, Initialize, MEMBERS_FILE, RECOVERY_FILE, zoo_cfg};
 pub use hash::short_hash;
+pub use pod::CONTAINER;
+pub use secrets::{Password, superuser};
+pub use services::of_member;
 pub use stateful_set::{DATA_VOLUME, LOG_VOLUME, claim_name};
 
 use crate::crd::names::{ANNOTATION_APPLIED_HASH, GROUP, LABEL_CLUSTER, OPERATOR};
-use crate::valid::ValidCluster;
+use crate::valid::{Member, Role, ValidCluster};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use serde::Serialize;
 use serde_json::Value;
@@ -28,12 +33,20 @@ use std::collections::BTreeMap;
 pub enum Kind {
     /// The members' identity, which may do nothing.
     ServiceAccount,
-    /// zoo.cfg and what `init` reads.
+    /// The superuser's password, where the operator drew it. Made once, never changed.
+    SuperuserSecret,
+    /// What the members know of the superuser.
+    AuthSecret,
+    /// zoo.cfg, the server list, and what `init` reads.
     ConfigMap,
     /// Stable names for every pod, ready or not.
     HeadlessService,
     /// Where clients connect.
     ClientService,
+    /// Where clients reach the member with this ordinal, and no other.
+    MemberService(u8),
+    /// What applications bind to.
+    BindingSecret,
     /// At most one member is evicted at a time.
     PodDisruptionBudget,
     /// Who may reach which port.
@@ -43,12 +56,15 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// All of them, in the order of writing.
-    pub const ALL: [Self; 7] = [
+    /// All that a cluster owns once, in the order of writing.
+    pub const SINGLE: [Self; 10] = [
         Self::ServiceAccount,
+        Self::SuperuserSecret,
+        Self::AuthSecret,
         Self::ConfigMap,
         Self::HeadlessService,
         Self::ClientService,
+        Self::BindingSecret,
         Self::PodDisruptionBudget,
         Self::NetworkPolicy,
         Self::StatefulSet,
@@ -58,8 +74,13 @@ impl Kind {
     pub fn resource(self) -> (&'static str, &'static str, &'static str) {
         match self {
             Self::ServiceAccount => ("v1", "ServiceAccount", "serviceaccounts"),
+            Self::SuperuserSecret | Self::AuthSecret | Self::BindingSecret => {
+                ("v1", "Secret", "secrets")
+            }
             Self::ConfigMap => ("v1", "ConfigMap", "configmaps"),
-            Self::HeadlessService | Self::ClientService => ("v1", "Service", "services"),
+            Self::HeadlessService | Self::ClientService | Self::MemberService(_) => {
+                ("v1", "Service", "services")
+            }
             Self::PodDisruptionBudget => {
                 ("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
             }
@@ -74,6 +95,10 @@ impl Kind {
             Self::ConfigMap => format!("{cluster}-config"),
             Self::HeadlessService => format!("{cluster}-headless"),
             Self::ClientService => format!("{cluster}-client"),
+            Self::MemberService(ordinal) => format!("{cluster}-{ordinal}"),
+            Self::SuperuserSecret => format!("{cluster}-superuser"),
+            Self::AuthSecret => format!("{cluster}-auth"),
+            Self::BindingSecret => format!("{cluster}-binding"),
             Self::ServiceAccount
             | Self::PodDisruptionBudget
             | Self::NetworkPolicy
@@ -91,42 +116,82 @@ pub struct Desired {
     pub name: String,
     /// Its whole applied configuration; None: it must not exist.
     pub body: Option<Value>,
+    /// The resourceVersion that this was decided on, where a late write would do harm.
+    pub resource_version: Option<String>,
+    /// Whether it is to be made, and must not be there: nobody saw it.
+    pub new: bool,
 }
 
 /// What the builders need to know beside the spec.
 #[derive(Clone, Debug, Default)]
 pub struct Context<'a> {
-    /// Whether an empty disk may vote.
-    pub bootstrap: bool,
+    /// Which empty disks may vote.
+    pub initialize: Initialize,
+    /// What is to be remembered of a recovery of the quorum.
+    pub recovery: Option<String>,
+    /// How many pods there are to be.
+    pub pods: u8,
+    /// The server list for disks that have none yet.
+    pub list: &'a [(Member, Role)],
     /// The living StatefulSet, whose volume templates cannot be changed.
     pub living_stateful_set: Option<&'a Value>,
+    /// The superuser's password, where known.
+    pub password: Option<&'a Password>,
+    /// Where clients outside of Kubernetes reach each ordinal's member.
+    pub client_addresses: BTreeMap<u8, String>,
+    /// The ordinals that have a member service.
+    pub living_member_services: Vec<u8>,
 }
 
 /// Every object of the cluster, in the order of writing.
 pub fn desired(cluster: &ValidCluster, context: &Context<'_>) -> Vec<Desired> {
-    Kind::ALL
-        .map(|kind| {
-            let body = match kind {
-                Kind::ServiceAccount => Some(json(&service_account::service_account(cluster))),
-                Kind::ConfigMap => Some(json(&config_map::config_map(cluster, context.bootstrap))),
-                Kind::HeadlessService => Some(json(&services::headless_service(cluster))),
-                Kind::ClientService => Some(json(&services::client_service(cluster))),
-                Kind::PodDisruptionBudget => {
-                    Some(json(&pod_disruption_budget::pod_disruption_budget(cluster)))
+    let mut all = Vec::new();
+    let mut add = |kind: Kind, body: Option<Value>| {
+        all.push(Desired {
+            kind,
+            name: kind.name(&cluster.name),
+            body: body.map(with_applied_hash),
+            resource_version: None,
+            new: false,
+        });
+    };
+    for kind in Kind::SINGLE {
+        let body = match kind {
+            Kind::ServiceAccount => Some(json(&service_account::service_account(cluster))),
+            // Drawn by an action of its own; and a password that cannot be read changes nothing.
+            Kind::SuperuserSecret => continue,
+            Kind::AuthSecret => match context.password {
+                Some(password) => Some(json(&secrets::auth(cluster, password))),
+                None => continue,
+            },
+            Kind::ConfigMap => Some(json(&config_map::config_map(cluster, context))),
+            Kind::HeadlessService => Some(json(&services::headless_service(cluster))),
+            Kind::ClientService => Some(json(&services::client_service(cluster))),
+            // They are no single ones.
+            Kind::MemberService(_) => continue,
+            Kind::BindingSecret => {
+                for ordinal in 0..context.pods {
+                    let service = services::member_service(cluster, ordinal);
+                    if let Some(service) = service {
+                        add(Kind::MemberService(ordinal), Some(json(&service)));
+                    }
                 }
-                Kind::NetworkPolicy => network_policy::network_policy(cluster).as_ref().map(json),
-                Kind::StatefulSet => Some(json(&stateful_set::stateful_set(
-                    cluster,
-                    context.living_stateful_set,
-                ))),
-            };
-            Desired {
-                kind,
-                name: kind.name(&cluster.name),
-                body: body.map(with_applied_hash),
+                Some(json(&secrets::binding(cluster, context)))
             }
-        })
-        .into()
+            Kind::PodDisruptionBudget => {
+                Some(json(&pod_disruption_budget::pod_disruption_budget(cluster)))
+            }
+            Kind::NetworkPolicy => network_policy::network_policy(cluster).as_ref().map(json),
+            Kind::StatefulSet => Some(stateful_set::stateful_set(cluster, context)),
+        };
+        add(kind, body);
+    }
+    for ordinal in &context.living_member_services {
+        if cluster.member_services.is_none() || *ordinal >= context.pods {
+            add(Kind::MemberService(*ordinal), None);
+        }
+    }
+    all
 }
 
 /// The hashes a pod of the newest template carries: of its configuration, and of the template.

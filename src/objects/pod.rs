@@ -1,5 +1,6 @@
 //! The pod template of a member, as Pod Security's `restricted` wants it.
 
+use super::merge::strategic_merge;
 use super::stateful_set::{DATA_VOLUME, LOG_VOLUME};
 use super::{json, labels, selector, short_hash, zoo_cfg};
 use crate::crd::names::{
@@ -9,25 +10,30 @@ use crate::crd::names::{
 use crate::crd::spec::ImagePullPolicy;
 use crate::valid::ValidCluster;
 use k8s_openapi::api::core::v1::{
-    Affinity, Capabilities, ConfigMapVolumeSource, Container, ContainerPort, HTTPGetAction,
-    Lifecycle, LifecycleHandler, PodAffinityTerm, PodAntiAffinity, PodSecurityContext, PodSpec,
-    PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile, SecurityContext, SleepAction,
-    TopologySpreadConstraint, Volume, VolumeMount, WeightedPodAffinityTerm,
+    Affinity, Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource,
+    HTTPGetAction, Lifecycle, LifecycleHandler, PodAffinityTerm, PodAntiAffinity,
+    PodSecurityContext, PodSpec, PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile,
+    SecretVolumeSource, SecurityContext, SleepAction, TopologySpreadConstraint, Volume,
+    VolumeMount, WeightedPodAffinityTerm,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use serde_json::Value;
 
 /// User and group of the server in its image.
 const USER: i64 = 10001;
 const CONFIG_VOLUME: &str = "config";
+const AUTH_VOLUME: &str = "auth";
+/// Where the members find what they know of the superuser.
+pub(super) const AUTH_DIRECTORY: &str = "/auth";
 /// How long a member that is to go serves on: kube-proxy hears of it within a second.
 const LEAVE_SECONDS: i64 = 2;
 /// The name of the server's container.
-pub(super) const CONTAINER: &str = "zookeeper";
+pub const CONTAINER: &str = "zookeeper";
 
 /// The template, carrying the hashes by which a pod of an older one is told.
-pub(super) fn template(cluster: &ValidCluster) -> PodTemplateSpec {
+pub(super) fn template(cluster: &ValidCluster) -> Value {
     let mut pod_labels = cluster.pod.labels.clone().unwrap_or_default();
     pod_labels.extend(labels(cluster));
     let mut annotations = cluster.pod.annotations.clone().unwrap_or_default();
@@ -42,22 +48,23 @@ pub(super) fn template(cluster: &ValidCluster) -> PodTemplateSpec {
         // `init` reads the flag when a pod starts: those that wait without it must start again.
         annotations.insert(ANNOTATION_BOOTSTRAP.to_owned(), "true".to_owned());
     }
-    let mut template = PodTemplateSpec {
-        metadata: Some(ObjectMeta {
-            labels: Some(pod_labels),
-            annotations: Some(annotations),
-            ..Default::default()
-        }),
+    let own = json(&ObjectMeta {
+        labels: Some(pod_labels),
+        annotations: Some(annotations),
+        ..Default::default()
+    });
+    let mut template = json(&PodTemplateSpec {
         spec: Some(spec(cluster)),
-    };
-    let hash = short_hash(json(&template).to_string().as_bytes());
-    if let Some(annotations) = template
-        .metadata
-        .as_mut()
-        .and_then(|metadata| metadata.annotations.as_mut())
-    {
-        annotations.insert(ANNOTATION_TEMPLATE_HASH.to_owned(), hash);
+        ..Default::default()
+    });
+    template["metadata"] = own.clone();
+    if let Some(overrides) = &cluster.pod.overrides {
+        strategic_merge(&mut template, overrides);
+        // What the operator knows its pods by is not the overrides' to change.
+        strategic_merge(&mut template["metadata"], &own);
     }
+    let hash = short_hash(template.to_string().as_bytes());
+    template["metadata"]["annotations"][ANNOTATION_TEMPLATE_HASH] = Value::String(hash);
     template
 }
 
@@ -95,16 +102,36 @@ fn spec(cluster: &ValidCluster) -> PodSpec {
         ),
         init_containers: Some(vec![init(cluster)]),
         containers: vec![server(cluster)],
-        volumes: Some(vec![Volume {
-            name: CONFIG_VOLUME.to_owned(),
-            config_map: Some(ConfigMapVolumeSource {
-                name: super::Kind::ConfigMap.name(&cluster.name),
-                ..Default::default()
-            }),
-            ..Default::default()
-        }]),
+        volumes: Some(volumes(cluster)),
         ..Default::default()
     }
+}
+
+fn volumes(cluster: &ValidCluster) -> Vec<Volume> {
+    let config = Volume {
+        name: CONFIG_VOLUME.to_owned(),
+        config_map: Some(ConfigMapVolumeSource {
+            name: super::Kind::ConfigMap.name(&cluster.name),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let auth = Volume {
+        name: AUTH_VOLUME.to_owned(),
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(super::Kind::AuthSecret.name(&cluster.name)),
+            // A password that is missing stops nobody from serving.
+            optional: Some(true),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let data = cluster.ephemeral.then(|| Volume {
+        name: DATA_VOLUME.to_owned(),
+        empty_dir: Some(EmptyDirVolumeSource::default()),
+        ..Default::default()
+    });
+    [config, auth].into_iter().chain(data).collect()
 }
 
 /// Prepares the disk: myid, the cluster's id, and the marker that lets an empty
@@ -209,6 +236,7 @@ fn container(cluster: &ValidCluster) -> Container {
     };
     let mut mounts = vec![
         mount(CONFIG_VOLUME, "/conf", true),
+        mount(AUTH_VOLUME, AUTH_DIRECTORY, true),
         mount(DATA_VOLUME, "/data", false),
     ];
     if cluster.log.is_some() {

@@ -1,6 +1,6 @@
 //! The StatefulSet: it makes the pods that are missing, and never takes one away.
 
-use super::{Kind, labels, metadata, pod, selector};
+use super::{Context, Kind, json, labels, metadata, pod, selector};
 use crate::crd::names::LABEL_CLUSTER;
 use crate::crd::spec::Retention;
 use crate::valid::{ValidCluster, ValidVolume};
@@ -25,16 +25,19 @@ pub fn claim_name(volume: &str, pod: &str) -> String {
     format!("{volume}-{pod}")
 }
 
-pub(super) fn stateful_set(cluster: &ValidCluster, living: Option<&Value>) -> StatefulSet {
-    let mut claims = vec![claim(cluster, DATA_VOLUME, &cluster.data, living)];
-    if let Some(log) = &cluster.log {
-        claims.push(claim(cluster, LOG_VOLUME, log, living));
+pub(super) fn stateful_set(cluster: &ValidCluster, context: &Context<'_>) -> Value {
+    let living = context.living_stateful_set;
+    let mut claims = Vec::new();
+    if !cluster.ephemeral {
+        claims.push(claim(cluster, DATA_VOLUME, &cluster.data, living));
+        if let Some(log) = &cluster.log {
+            claims.push(claim(cluster, LOG_VOLUME, log, living));
+        }
     }
-    let replicas = i32::try_from(cluster.members.len()).expect("at most 15 members");
-    StatefulSet {
+    let set = StatefulSet {
         metadata: metadata(cluster, Kind::StatefulSet),
         spec: Some(StatefulSetSpec {
-            replicas: Some(replicas),
+            replicas: Some(i32::from(context.pods)),
             service_name: Some(cluster.headless_service()),
             selector: selector(cluster),
             // A majority that is gone comes back only if its pods start side by side.
@@ -44,19 +47,22 @@ pub(super) fn stateful_set(cluster: &ValidCluster, living: Option<&Value>) -> St
                 type_: Some("OnDelete".to_owned()),
                 ..Default::default()
             }),
-            persistent_volume_claim_retention_policy: Some(
+            // A pod goes only after its member has left the ensemble, so its volume may go too.
+            persistent_volume_claim_retention_policy: (!cluster.ephemeral).then(|| {
                 StatefulSetPersistentVolumeClaimRetentionPolicy {
                     when_deleted: Some(retention(cluster.retention)),
-                    when_scaled: Some("Retain".to_owned()),
-                },
-            ),
+                    when_scaled: Some(retention(cluster.retention)),
+                }
+            }),
             revision_history_limit: Some(5),
-            template: pod::template(cluster),
-            volume_claim_templates: Some(claims),
+            volume_claim_templates: (!claims.is_empty()).then_some(claims),
             ..Default::default()
         }),
         ..Default::default()
-    }
+    };
+    let mut set = json(&set);
+    set["spec"]["template"] = pod::template(cluster);
+    set
 }
 
 fn retention(retention: Retention) -> String {

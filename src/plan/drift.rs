@@ -41,6 +41,12 @@ fn covers(live: &Value, want: &Value) -> bool {
         (Value::Array(live), Value::Array(want)) => {
             live.len() == want.len() && live.iter().zip(want).all(|(live, want)| covers(live, want))
         }
+        (Value::String(live), Value::String(want)) => {
+            // A quantity anywhere, such as a sidecar's sizeLimit, comes back the API server's way.
+            live == want
+                || (want.starts_with(|c: char| c.is_ascii_digit())
+                    && amount(live).is_some_and(|live| Some(live) == amount(want)))
+        }
         (live, want) => live == want,
     }
 }

@@ -2,12 +2,14 @@
 //!
 //! `observe.rs` fills it from the API server and the members; tests make it up.
 
-use crate::objects::Kind;
+use crate::objects::{Kind, Password};
 use crate::valid::ServerId;
 use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
+
+pub use crate::valid::Role;
 
 /// What was seen of one cluster.
 #[derive(Clone, Debug)]
@@ -24,6 +26,44 @@ pub struct Observed {
     pub claims: BTreeMap<String, ClaimView>,
     /// What each member said about itself; where it said nothing, why.
     pub members: BTreeMap<ServerId, Result<MemberReport, Silence>>,
+    /// The superuser's password.
+    pub superuser: Superuser,
+}
+
+impl Observed {
+    /// Nothing at all was seen.
+    pub fn nothing() -> Self {
+        Self {
+            now: Timestamp::UNIX_EPOCH,
+            cluster_id: None,
+            objects: BTreeMap::new(),
+            pods: BTreeMap::new(),
+            claims: BTreeMap::new(),
+            members: BTreeMap::new(),
+            superuser: Superuser::NotDrawn,
+        }
+    }
+}
+
+/// The superuser's password, as far as it could be read.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Superuser {
+    /// It is known.
+    Known(Password),
+    /// The Secret that the spec names is not there, or has no `password`.
+    Missing(String),
+    /// The operator is to draw one.
+    NotDrawn,
+}
+
+impl Superuser {
+    /// The password, where known.
+    pub fn password(&self) -> Option<&Password> {
+        match self {
+            Self::Known(password) => Some(password),
+            Self::Missing(_) | Self::NotDrawn => None,
+        }
+    }
 }
 
 /// A pod, reduced to what decides about it.
@@ -35,6 +75,8 @@ pub struct PodView {
     pub resource_version: String,
     /// Its address, once it has one.
     pub ip: Option<String>,
+    /// Its node's address, once it has a node.
+    pub node_ip: Option<String>,
     /// The StatefulSet revision it was made from.
     pub revision: Option<String>,
     /// The hash of the zoo.cfg it was made for.
@@ -79,6 +121,12 @@ pub struct ClaimView {
     pub created: Option<Timestamp>,
     /// The size it asks for.
     pub requested: Option<String>,
+    /// Whether it is being deleted.
+    pub terminating: bool,
+    /// Whether its storage class lets it grow, where that was asked and answered.
+    pub expandable: Option<bool>,
+    /// Its storage class.
+    pub storage_class: Option<String>,
     /// metadata.resourceVersion.
     pub resource_version: String,
 }
@@ -117,6 +165,15 @@ pub struct MemberReport {
     pub last_zxid: String,
     /// The version of the membership it goes by, in hexadecimal.
     pub config_version: String,
+    /// The epoch its disk is in; 0 on an empty disk.
+    #[serde(default)]
+    pub current_epoch: i64,
+    /// What keeps it from serving, in its own words, such as a full disk.
+    #[serde(default)]
+    pub fault: Option<String>,
+    /// The membership it goes by, as in `/zookeeper/config`.
+    #[serde(default)]
+    pub config: Option<String>,
     /// The identity on its disk.
     pub cluster_id: Option<String>,
     /// Who votes, as it knows it.
@@ -139,16 +196,6 @@ pub struct Learner {
     pub synced: bool,
 }
 
-/// A member's part in elections.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// It votes.
-    Participant,
-    /// It only listens.
-    Observer,
-}
-
 /// What a member is doing.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "lowercase")]
@@ -165,6 +212,14 @@ pub enum MemberState {
     Standalone,
     /// It reads its disk.
     Starting,
+}
+
+impl MemberReport {
+    /// Whether its disk has nothing: no epoch, no transaction.
+    pub fn is_empty(&self) -> bool {
+        let zero = self.last_zxid.trim_start_matches("0x");
+        self.current_epoch == 0 && zero.trim_start_matches('0').is_empty()
+    }
 }
 
 impl MemberState {

@@ -5,11 +5,13 @@
 //! only while the others are a quorum, every one of them is back from its own
 //! restart, and, if it leads, nobody else is left to restart.
 
+use super::bootstrap::Recovery;
+use super::membership::Roster;
 use super::observed::{ContainerView, Observed, PodView};
 use super::quorum::Ensemble;
-use crate::crd::names::ANNOTATION_RESTARTING;
+use crate::crd::names::{ANNOTATION_HAND_OVER, ANNOTATION_RESTARTING};
 use crate::objects::{Kind, template_hashes};
-use crate::valid::{Member, ServerId, ValidCluster};
+use crate::valid::{Member, ServerId};
 use k8s_openapi::jiff::SignedDuration;
 use std::fmt;
 
@@ -22,6 +24,11 @@ pub const IDLE_GRACE: SignedDuration = SignedDuration::from_secs(60);
 /// moment between the announcement and the deletion, by whichever operator.
 pub const ANNOUNCEMENT: SignedDuration = SignedDuration::from_secs(15);
 
+/// How long a leader that was asked to hand over is given for it.
+pub const HANDING_OVER: SignedDuration = SignedDuration::from_secs(10);
+/// How long the asking counts: a leader of the same pod is asked anew after that.
+const HAND_OVER_COUNTS: SignedDuration = SignedDuration::from_mins(5);
+
 /// Why a pod is to be restarted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Why {
@@ -33,6 +40,8 @@ pub enum Why {
     RevisionChanged,
     /// A person annotated the pod.
     Requested,
+    /// Its disk is empty, and may vote from the next start on.
+    Recovery,
 }
 
 impl fmt::Display for Why {
@@ -42,6 +51,7 @@ impl fmt::Display for Why {
             Self::TemplateChanged => "its pod template changed",
             Self::RevisionChanged => "the StatefulSet's revision changed",
             Self::Requested => "a restart was requested",
+            Self::Recovery => "its empty disk is to vote, to recover the quorum",
         })
     }
 }
@@ -67,7 +77,29 @@ pub struct Restart {
     pub because: &'static str,
 }
 
-/// A condition for restarting a member.
+/// A leader to ask to hand over, exactly as it was seen.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct HandOver {
+    /// The leader.
+    pub member: Member,
+    /// Its pod's UID.
+    pub uid: String,
+    /// Its pod's address.
+    pub address: String,
+    /// The StatefulSet's resourceVersion: of two who would ask, one does.
+    pub stateful_set_version: String,
+}
+
+/// What to do about a member.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Next {
+    /// It is restarted.
+    Restart(Restart),
+    /// It leads, and is asked to hand over first.
+    HandOver(HandOver),
+}
+
+/// A condition for restarting a member, or for changing who they are.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Predicate {
     /// Every pod exists and stays.
@@ -80,6 +112,12 @@ pub enum Predicate {
     IdleForLong,
     /// No other restart was announced a moment ago.
     NoRestartUnderWay,
+    /// The leader had its time to hand over.
+    LeaderHandsOver,
+    /// Those who vote after a change of the membership are a quorum of themselves.
+    NewVotersAreQuorum,
+    /// The volume that a new member would take over is not on its way out.
+    VolumeIsSettled,
 }
 
 impl Predicate {
@@ -91,6 +129,9 @@ impl Predicate {
             Self::OthersAreQuorum => "OthersAreQuorum",
             Self::IdleForLong => "IdleForLong",
             Self::NoRestartUnderWay => "NoRestartUnderWay",
+            Self::LeaderHandsOver => "LeaderHandsOver",
+            Self::NewVotersAreQuorum => "NewVotersAreQuorum",
+            Self::VolumeIsSettled => "VolumeIsSettled",
         }
     }
 }
@@ -112,8 +153,13 @@ pub fn stateful_set_is_observed(observed: &Observed) -> bool {
     })
 }
 
-/// The pods that are not what the newest template makes.
-pub fn stale(cluster: &ValidCluster, observed: &Observed) -> Vec<(String, Why)> {
+/// The pods that are not what the newest template makes, and those to start again for a recovery.
+pub fn stale(
+    roster: &Roster,
+    observed: &Observed,
+    ensemble: &Ensemble,
+    recovery: Option<&Recovery>,
+) -> Vec<(String, Why)> {
     let Some(set) = observed.objects.get(&Kind::StatefulSet) else {
         return Vec::new();
     };
@@ -121,7 +167,7 @@ pub fn stale(cluster: &ValidCluster, observed: &Observed) -> Vec<(String, Why)> 
     let update_revision = set["status"]["updateRevision"]
         .as_str()
         .filter(|_| stateful_set_is_observed(observed));
-    let why = |pod: &PodView| {
+    let why = |member: &Member, pod: &PodView| {
         if pod.config_hash.as_deref() != config_hash {
             Some(Why::ConfigChanged)
         } else if pod.template_hash.as_deref() != template_hash {
@@ -130,15 +176,38 @@ pub fn stale(cluster: &ValidCluster, observed: &Observed) -> Vec<(String, Why)> 
             Some(Why::RevisionChanged)
         } else if pod.restart_requested {
             Some(Why::Requested)
+        } else if recovery
+            .is_some_and(|recovery| revives(observed, ensemble, recovery, member, pod))
+        {
+            Some(Why::Recovery)
         } else {
             None
         }
     };
-    cluster
-        .members
-        .iter()
-        .filter_map(|member| Some((member.pod.clone(), why(observed.pods.get(&member.pod)?)?)))
+    let members = roster.members.iter();
+    members
+        .filter_map(|member| {
+            let why = why(member, observed.pods.get(&member.pod)?)?;
+            Some((member.pod.clone(), why))
+        })
         .collect()
+}
+
+/// Whether a pod is to start again so that its empty disk may vote: one that began before that was
+/// decided, or whose kubelet had not heard of it.
+fn revives(
+    observed: &Observed,
+    ensemble: &Ensemble,
+    recovery: &Recovery,
+    member: &Member,
+    pod: &PodView,
+) -> bool {
+    let idle_long = pod
+        .unready_since
+        .is_some_and(|since| observed.now.duration_since(since) >= IDLE_GRACE);
+    ensemble.leader.is_none()
+        && recovery.voting.contains(&member.id)
+        && (pod.created < recovery.since || idle_long)
 }
 
 struct Candidate<'a> {
@@ -149,18 +218,18 @@ struct Candidate<'a> {
 
 /// The member to restart now. What forbids a restart is added to `refusals`.
 pub fn next(
-    cluster: &ValidCluster,
     observed: &Observed,
     ensemble: &Ensemble,
+    roster: &Roster,
     stale: &[(String, Why)],
     refusals: &mut Vec<Refusal>,
-) -> Option<Restart> {
+) -> Option<Next> {
     let set = observed.objects.get(&Kind::StatefulSet)?;
     let version = set["metadata"]["resourceVersion"].as_str()?;
     let candidates: Vec<Candidate<'_>> = stale
         .iter()
         .filter_map(|(name, why)| {
-            let member = cluster.members.iter().find(|member| &member.pod == name)?;
+            let member = roster.members.iter().find(|member| &member.pod == name)?;
             let pod = observed.pods.get(name).filter(|pod| !pod.terminating)?;
             Some(Candidate {
                 member,
@@ -173,7 +242,7 @@ pub fn next(
         return None;
     }
     let restart = |candidate: &Candidate<'_>, because| {
-        Some(Restart {
+        Some(Next::Restart(Restart {
             pod: candidate.member.pod.clone(),
             id: candidate.member.id,
             uid: candidate.pod.uid.clone(),
@@ -182,7 +251,7 @@ pub fn next(
             role: role(observed, ensemble, candidate.member.id),
             why: candidate.why,
             because,
-        })
+        }))
     };
     if let Some(stuck) = candidates
         .iter()
@@ -198,7 +267,7 @@ pub fn next(
         .iter()
         .find(|c| !may_serve(observed, ensemble, c))
     {
-        return match idle_may_go(cluster, observed, ensemble, idle) {
+        return match idle_may_go(observed, ensemble, roster, idle) {
             Ok(because) => restart(idle, because),
             Err(refusal) => {
                 refusals.push(refusal);
@@ -206,7 +275,7 @@ pub fn next(
             }
         };
     }
-    // One that is not seen in sync first, the leader last; among equals the highest ordinal.
+    // One that has no vote or is not in sync first, the leader last; among equals the highest ordinal.
     let first = candidates.iter().min_by_key(|candidate| {
         let id = candidate.member.id;
         (
@@ -215,12 +284,61 @@ pub fn next(
             std::cmp::Reverse(candidate.member.ordinal),
         )
     })?;
-    match serving_may_go(cluster, observed, ensemble, stale, first.member) {
-        Ok(because) => restart(first, because),
+    let because = match serving_may_go(observed, ensemble, roster, stale, first.member) {
+        Ok(because) => because,
         Err(found) => {
             refusals.extend(found);
-            None
+            return None;
         }
+    };
+    if ensemble.leader == Some(first.member.id) {
+        match hand_over(observed, ensemble, first.member) {
+            None => {}
+            Some(Some(asking)) => return Some(Next::HandOver(asking)),
+            Some(None) => {
+                refusals.push(Refusal {
+                    predicate: Predicate::LeaderHandsOver,
+                    message: format!(
+                        "{} was asked to hand over and still leads",
+                        first.member.pod
+                    ),
+                });
+                return None;
+            }
+        }
+    }
+    restart(first, because)
+}
+
+/// Whether a leader is to hand over before it goes: None where it need not, or had its time;
+/// `Some(None)` while it has its time.
+pub fn hand_over(
+    observed: &Observed,
+    ensemble: &Ensemble,
+    leader: &Member,
+) -> Option<Option<HandOver>> {
+    let pod = observed.pods.get(&leader.pod)?;
+    // Without others there is nobody to take over, and without a password nobody may ask.
+    if ensemble.synced.len() < 2 || observed.superuser.password().is_none() {
+        return None;
+    }
+    let set = observed.objects.get(&Kind::StatefulSet)?;
+    let asked = set["metadata"]["annotations"][ANNOTATION_HAND_OVER]
+        .as_str()
+        .and_then(|text| text.split_once(' '))
+        .filter(|(uid, _)| *uid == pod.uid)
+        .and_then(|(_, at)| at.parse::<k8s_openapi::jiff::Timestamp>().ok())
+        .map(|at| observed.now.duration_since(at))
+        .filter(|ago| *ago < HAND_OVER_COUNTS);
+    match asked {
+        Some(ago) if ago < HANDING_OVER => Some(None),
+        Some(_) => None,
+        None => Some(Some(HandOver {
+            member: leader.clone(),
+            uid: pod.uid.clone(),
+            address: pod.ip.clone()?,
+            stateful_set_version: set["metadata"]["resourceVersion"].as_str()?.to_owned(),
+        })),
     }
 }
 
@@ -230,6 +348,7 @@ fn role(observed: &Observed, ensemble: &Ensemble, id: ServerId) -> &'static str 
     }
     match observed.members.get(&id) {
         Some(Ok(_)) if ensemble.synced.contains(&id) => "follower",
+        Some(Ok(_)) if ensemble.followers.contains(&id) => "observer",
         Some(Ok(report)) => report.state.as_str(),
         _ => "silent",
     }
@@ -241,7 +360,7 @@ fn may_serve(observed: &Observed, ensemble: &Ensemble, candidate: &Candidate<'_>
         .members
         .get(&candidate.member.id)
         .and_then(|report| report.as_ref().ok());
-    ensemble.synced.contains(&candidate.member.id)
+    ensemble.followers.contains(&candidate.member.id)
         || own_word.is_some_and(|report| report.serving)
         || candidate.pod.container == ContainerView::Running { ready: true }
 }
@@ -263,9 +382,9 @@ fn restart_under_way(observed: &Observed, set: &serde_json::Value) -> Option<Ref
 
 /// Whether a pod that runs without serving may be restarted.
 fn idle_may_go(
-    cluster: &ValidCluster,
     observed: &Observed,
     ensemble: &Ensemble,
+    roster: &Roster,
     idle: &Candidate<'_>,
 ) -> Result<&'static str, Refusal> {
     if ensemble.leader.is_some() {
@@ -275,10 +394,13 @@ fn idle_may_go(
             Err(others_are_no_quorum(ensemble, idle.member))
         };
     }
+    if idle.why == Why::Recovery {
+        return Ok("its disk is empty, so nothing is lost");
+    }
     // No leader is seen. Whoever can still run must get the chance to elect one:
     // members of the new template that cannot run show that it would get no better.
-    everyone_is_there(cluster, observed)?;
-    let broken = cluster.members.iter().find(|member| {
+    everyone_is_there(observed, ensemble, roster)?;
+    let broken = roster.members.iter().find(|member| {
         observed
             .pods
             .get(&member.pod)
@@ -309,21 +431,23 @@ fn idle_may_go(
 
 /// Whether a member that may be serving may be restarted.
 fn serving_may_go(
-    cluster: &ValidCluster,
     observed: &Observed,
     ensemble: &Ensemble,
+    roster: &Roster,
     stale: &[(String, Why)],
     member: &Member,
 ) -> Result<&'static str, Vec<Refusal>> {
     let mut refusals = Vec::new();
-    refusals.extend(everyone_is_there(cluster, observed).err());
-    let absent: Vec<&str> = cluster
+    refusals.extend(everyone_is_there(observed, ensemble, roster).err());
+    let absent: Vec<&str> = roster
         .members
         .iter()
+        .filter(|other| belongs(ensemble, other))
         .filter(|other| {
             let restarted = !stale.iter().any(|(pod, _)| pod == &other.pod);
             restarted
-                && !(ensemble.synced.contains(&other.id) && super::is_ready(observed, &other.pod))
+                && !(ensemble.followers.contains(&other.id)
+                    && super::is_ready(observed, &other.pod))
         })
         .map(|other| other.pod.as_str())
         .collect();
@@ -337,7 +461,7 @@ fn serving_may_go(
         });
     }
     // One or two voters can spare nobody: their service is interrupted, but only from full health.
-    let unavoidable = cluster.spares_nobody() && ensemble.synced.len() == cluster.members.len();
+    let unavoidable = ensemble.spares_nobody() && ensemble.synced.len() == ensemble.voters.len();
     if !unavoidable && !ensemble.has_quorum_without(member.id) {
         refusals.push(others_are_no_quorum(ensemble, member));
     }
@@ -351,10 +475,23 @@ fn serving_may_go(
     })
 }
 
-fn everyone_is_there(cluster: &ValidCluster, observed: &Observed) -> Result<(), Refusal> {
-    let absent: Vec<&str> = cluster
+/// Whether it is part of the ensemble: one that only joins must not hold up those who are.
+fn belongs(ensemble: &Ensemble, member: &Member) -> bool {
+    ensemble
+        .membership
+        .as_ref()
+        .is_none_or(|membership| membership.roles.contains_key(&member.id))
+}
+
+fn everyone_is_there(
+    observed: &Observed,
+    ensemble: &Ensemble,
+    roster: &Roster,
+) -> Result<(), Refusal> {
+    let absent: Vec<&str> = roster
         .members
         .iter()
+        .filter(|member| belongs(ensemble, member))
         .map(|member| member.pod.as_str())
         .filter(|pod| observed.pods.get(*pod).is_none_or(|pod| pod.terminating))
         .collect();

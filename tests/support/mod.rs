@@ -4,8 +4,9 @@
 
 #![allow(unreachable_pub)] // Shared by test programs, each of which is a crate of its own.
 
-use futures::FutureExt;
-use futures::future::BoxFuture;
+mod ensemble;
+
+use ensemble::Ensemble;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use kube::Client;
@@ -14,14 +15,11 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
-use zookeeper_operator::observe::ReadMembers;
-use zookeeper_operator::plan::observed::{Learner, MemberReport, MemberState, Role, Silence};
-use zookeeper_operator::valid::Member;
 
 pub const NAMESPACE: &str = "default";
 pub const CREATED: &str = "2026-01-01T00:00:00Z";
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct World {
     /// Objects by their path.
     pub objects: BTreeMap<String, Value>,
@@ -29,14 +27,27 @@ pub struct World {
     pub writes: Vec<String>,
     /// Events' reasons and notes, in order.
     pub events: Vec<(String, String)>,
+    /// The ensemble in the pods.
+    pub ensemble: Ensemble,
+    /// How many requests read something.
+    pub reads: usize,
+    /// After so many more writes the operator is dead: nothing it asks for is answered.
+    pub writes_left: Option<usize>,
     counter: u64,
 }
+
+/// What the operator left on a StatefulSet by a patch stays when it applies the object.
+const KEPT: [&str; 2] = [
+    "zookeeper.ensemble.dev/restarting",
+    "zookeeper.ensemble.dev/hand-over",
+];
 
 #[derive(Clone, Default)]
 pub struct Fake(pub Arc<Mutex<World>>);
 
 impl World {
-    fn version(&mut self) -> String {
+    /// A new resourceVersion.
+    pub fn version(&mut self) -> String {
         self.counter += 1;
         self.counter.to_string()
     }
@@ -55,6 +66,10 @@ impl World {
         content_type: &str,
         body: &Value,
     ) -> (StatusCode, Value) {
+        if !self.lives(*method != Method::GET) {
+            return refusal(StatusCode::INTERNAL_SERVER_ERROR);
+        }
+        self.reads += usize::from(*method == Method::GET);
         match *method {
             Method::GET => self.get(path),
             Method::PATCH if content_type.contains("apply-patch") => self.apply(path, body),
@@ -65,12 +80,37 @@ impl World {
                 self.events.push((text("reason"), text("note")));
                 (StatusCode::CREATED, body.clone())
             }
+            Method::POST => {
+                let name = body["metadata"]["name"].as_str().unwrap_or_default();
+                let path = format!("{path}/{name}");
+                if self.objects.contains_key(&path) {
+                    return refusal(StatusCode::CONFLICT);
+                }
+                self.writes.push(format!("create {path}"));
+                self.insert(&path, body.clone());
+                (StatusCode::CREATED, self.objects[&path].clone())
+            }
             _ => refusal(StatusCode::METHOD_NOT_ALLOWED),
         }
     }
 
+    /// Whether the operator is alive for one more request.
+    pub fn lives(&mut self, writes: bool) -> bool {
+        match &mut self.writes_left {
+            Some(0) => false,
+            Some(left) if writes => {
+                *left -= 1;
+                true
+            }
+            _ => true,
+        }
+    }
+
     fn get(&self, path: &str) -> (StatusCode, Value) {
-        if path.ends_with("/pods") || path.ends_with("/persistentvolumeclaims") {
+        if ["/pods", "/persistentvolumeclaims", "/services"]
+            .iter()
+            .any(|list| path.ends_with(list))
+        {
             let prefix = format!("{path}/");
             let items: Vec<&Value> = self
                 .objects
@@ -102,6 +142,16 @@ impl World {
         }
         let mut object = body.clone();
         let old = self.objects.get(path).cloned().unwrap_or(json!({}));
+        let wanted = &body["metadata"]["resourceVersion"];
+        if !wanted.is_null() && *wanted != old["metadata"]["resourceVersion"] {
+            return refusal(StatusCode::CONFLICT);
+        }
+        for key in KEPT {
+            let kept = &old["metadata"]["annotations"][key];
+            if !kept.is_null() {
+                object["metadata"]["annotations"][key] = kept.clone();
+            }
+        }
         let changed = old["spec"] != body["spec"];
         let generation = old["metadata"]["generation"].as_i64().unwrap_or(0) + i64::from(changed);
         let uid = old["metadata"]["uid"]
@@ -147,47 +197,6 @@ impl World {
         }
         let object = self.objects.remove(path).expect("it was there");
         (StatusCode::OK, object)
-    }
-
-    /// The StatefulSet controller and the kubelet: every missing pod is made and
-    /// gets ready. Those in `broken` cannot run.
-    pub fn controllers(&mut self, name: &str, broken: &dyn Fn(&Value) -> bool) {
-        let path = format!("/apis/apps/v1/namespaces/{NAMESPACE}/statefulsets/{name}");
-        let Some(set) = self.objects.get_mut(&path) else {
-            return;
-        };
-        let revision = set["spec"]["template"]["metadata"]["annotations"]["zookeeper.ensemble.dev/template-hash"].clone();
-        let status = json!({"observedGeneration": set["metadata"]["generation"], "updateRevision": revision});
-        set["status"] = status;
-        let (template, replicas) = (
-            set["spec"]["template"].clone(),
-            set["spec"]["replicas"].as_u64().unwrap_or(0),
-        );
-        for ordinal in 0..replicas {
-            let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/{name}-{ordinal}");
-            if self.objects.contains_key(&path) {
-                continue;
-            }
-            let mut pod = json!({"metadata": template["metadata"], "spec": template["spec"]});
-            pod["metadata"]["name"] = json!(format!("{name}-{ordinal}"));
-            pod["metadata"]["namespace"] = json!(NAMESPACE);
-            pod["metadata"]["creationTimestamp"] = json!(CREATED);
-            pod["metadata"]["labels"]["controller-revision-hash"] = revision.clone();
-            let state = if broken(&pod) {
-                json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}})
-            } else {
-                json!({"running": {"startedAt": CREATED}})
-            };
-            let ready = !broken(&pod);
-            pod["status"] = json!({
-                "phase": "Running", "podIP": "127.0.0.1",
-                "conditions": [{"type": "Ready", "status": if ready { "True" } else { "False" }, "lastTransitionTime": CREATED}],
-                "containerStatuses": [{
-                    "name": "zookeeper", "ready": ready, "restartCount": 0, "image": "", "imageID": "", "state": state
-                }]
-            });
-            self.insert(&path, pod);
-        }
     }
 }
 
@@ -236,58 +245,5 @@ impl Fake {
             }
         });
         Client::new(service, NAMESPACE)
-    }
-}
-
-/// An ensemble in which every ready pod serves, and the highest id leads.
-impl ReadMembers for Fake {
-    fn read<'a>(
-        &'a self,
-        member: &'a Member,
-        _: &'a str,
-    ) -> BoxFuture<'a, Result<MemberReport, Silence>> {
-        let world = self.0.lock().expect("unpoisoned");
-        let prefix = format!("/api/v1/namespaces/{NAMESPACE}/pods/");
-        let serving: Vec<u8> = world
-            .objects
-            .iter()
-            .filter(|(path, pod)| {
-                path.starts_with(&prefix) && pod["status"]["containerStatuses"][0]["ready"] == true
-            })
-            .filter_map(|(path, _)| path.rsplit('-').next()?.parse::<u8>().ok())
-            .map(|ordinal| ordinal + 1)
-            .collect();
-        let id = member.id.0;
-        let leader = serving.iter().max().copied();
-        let report = if serving.contains(&id) {
-            Ok(MemberReport {
-                server_id: id,
-                state: if leader == Some(id) {
-                    MemberState::Leading
-                } else {
-                    MemberState::Following
-                },
-                role: Role::Participant,
-                serving: true,
-                leader_id: leader,
-                version: "3.9.5-0.1.0".to_owned(),
-                last_zxid: "0x100000001".to_owned(),
-                config_version: "0x0".to_owned(),
-                cluster_id: None,
-                voters: vec![1, 2, 3],
-                learners: serving
-                    .iter()
-                    .filter(|other| leader == Some(id) && **other != id)
-                    .map(|other| Learner {
-                        id: *other,
-                        role: Role::Participant,
-                        synced: true,
-                    })
-                    .collect(),
-            })
-        } else {
-            Err(Silence::Unreachable("connection refused".to_owned()))
-        };
-        std::future::ready(report).boxed()
     }
 }

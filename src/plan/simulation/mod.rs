@@ -1,0 +1,230 @@
+//! The planner against a simulated ensemble: generated histories of faults,
+//! stale observations, crashes between two writes, changes of the membership and
+//! a second operator.
+//!
+//! Two properties. Safety: no restart that the planner asks for, and that its
+//! preconditions let through, takes the quorum away, and the leader goes last; no
+//! change of the membership leaves it without a quorum, or changes two votes; no
+//! pod goes while its member belongs to the ensemble. Liveness: once faults stop
+//! and the spec can be satisfied, every member that it asks for ends up serving
+//! from the newest template, with its vote or without, and nobody else is there.
+
+mod world;
+
+use super::observed::Observed;
+use super::{Action, Predicate, plan};
+use crate::valid::ValidCluster;
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+use world::{JUDGED, Run, Turn, World, turns};
+
+/// Plays one history, then lets the world heal.
+fn play(voters: usize, observers: usize, turns: &[Turn]) -> Result<(), String> {
+    let mut world = World::new(voters, observers);
+    // What was seen, how much had broken by then, and for which spec.
+    let mut seen: Vec<(Observed, u64, ValidCluster)> = Vec::new();
+    for turn in turns {
+        seen.push((world.observe(), world.faults, world.spec.clone()));
+        if let Turn::Operate { age, crash } = turn {
+            let (observed, faults, spec) =
+                &seen[seen.len() - 1 - usize::from(*age).min(seen.len() - 1)];
+            let decided = plan(spec, observed);
+            world.carry_out(&decided.action, *crash, *faults)?;
+        } else {
+            world.happens(turn);
+        }
+    }
+    world.heal();
+    for _ in 0..3000 {
+        if world.is_done() {
+            return Ok(());
+        }
+        let decided = plan(&world.spec, &world.observe());
+        world.carry_out(&decided.action, false, world.faults)?;
+        world.tick();
+    }
+    let last = plan(&world.spec, &world.observe());
+    Err(format!(
+        "it never ends: {:?}, {:?}, {:?}\n{world:#?}",
+        last.action, last.refusals, last.stale
+    ))
+}
+
+/// How many histories are generated: a few in everyday tests, as many as
+/// PROPTEST_CASES says where there is time. 1,500 and more have passed.
+fn histories() -> u32 {
+    std::env::var("PROPTEST_CASES")
+        .ok()
+        .and_then(|cases| cases.parse().ok())
+        .unwrap_or(60)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: histories(), ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_history_of_faults_makes_the_planner_take_the_quorum_away_and_every_one_ends_well(
+        voters in 1_usize..8,
+        observers in 0_usize..3,
+        turns in turns(),
+    ) {
+        if let Err(fault) = play(voters, observers, &turns) {
+            return Err(TestCaseError::fail(fault));
+        }
+    }
+}
+
+#[test]
+fn a_quiet_roll_restarts_followers_before_the_leader_and_each_member_once() {
+    for replicas in 1..8 {
+        let mut world = World::new(replicas, 0);
+        let settle = |world: &mut World| {
+            let mut restarted = Vec::new();
+            for _ in 0..3000 {
+                if world.is_done() {
+                    return restarted;
+                }
+                let decided = plan(&world.spec, &world.observe());
+                if let Action::Restart(restart) = &decided.action {
+                    restarted.push((restart.pod.clone(), restart.role));
+                }
+                world
+                    .carry_out(&decided.action, false, world.faults)
+                    .expect("safe");
+                world.tick();
+            }
+            panic!("{replicas} members never settled");
+        };
+        assert_eq!(
+            settle(&mut world),
+            Vec::new(),
+            "a fresh ensemble restarts nobody"
+        );
+        world.change_config(true);
+        let restarted = settle(&mut world);
+        assert_eq!(restarted.len(), replicas, "{restarted:?}");
+        let pods: BTreeSet<&String> = restarted.iter().map(|(pod, _)| pod).collect();
+        assert_eq!(pods.len(), replicas);
+        // One that handed over is no leader any more when it goes.
+        assert!(
+            restarted[..replicas - 1]
+                .iter()
+                .all(|(_, role)| *role == "follower"),
+            "{restarted:?}"
+        );
+    }
+}
+
+#[test]
+fn a_bad_configuration_costs_one_member_and_its_correction_brings_it_back() {
+    let mut world = World::new(3, 0);
+    let operate = |world: &mut World, ticks: usize| {
+        for _ in 0..ticks {
+            let decided = plan(&world.spec, &world.observe());
+            world
+                .carry_out(&decided.action, false, world.faults)
+                .expect("safe");
+            world.tick();
+        }
+    };
+    operate(&mut world, 60);
+    assert!(world.is_done());
+    world.change_config(false);
+    operate(&mut world, 600);
+    let crashing = world
+        .pods
+        .iter()
+        .flatten()
+        .filter(|pod| pod.run == Run::Crashing)
+        .count();
+    assert_eq!(
+        crashing, 1,
+        "the roll stops at the first member that does not come back"
+    );
+    assert_eq!(world.synced().len(), 2);
+    let stopped = plan(&world.spec, &world.observe());
+    assert!(
+        stopped
+            .refusals
+            .iter()
+            .any(|refusal| { refusal.predicate == Predicate::RestartedMembersAreBack }),
+        "{:?}",
+        stopped.refusals
+    );
+    world.change_config(true);
+    operate(&mut world, 200);
+    assert!(world.is_done());
+}
+
+#[test]
+fn the_simulation_judges_most_restarts() {
+    // Its own check: a history with many restarts in it must be judged, or the
+    // property above would hold of anything.
+    let before = JUDGED.load(Ordering::Relaxed);
+    let mut turns = Vec::new();
+    for round in 0..40 {
+        turns.push(Turn::Operate {
+            age: 0,
+            crash: false,
+        });
+        turns.push(Turn::Tick(5));
+        if round == 20 {
+            turns.push(Turn::ChangeConfig { good: true });
+        }
+    }
+    play(5, 0, &turns).expect("safe");
+    assert!(JUDGED.load(Ordering::Relaxed) >= before + 5);
+}
+
+#[test]
+fn one_becomes_three_becomes_five_and_one_again_one_vote_at_a_time() {
+    let mut world = World::new(1, 0);
+    for (voters, observers) in [(1, 0), (3, 0), (5, 0), (3, 2), (5, 1), (3, 0), (1, 0)] {
+        world.scale(voters, observers);
+        let mut ticks = 0;
+        while !world.is_done() {
+            let decided = plan(&world.spec, &world.observe());
+            world
+                .carry_out(&decided.action, false, world.faults)
+                .expect("safe");
+            world.tick();
+            ticks += 1;
+            assert!(
+                ticks < 500,
+                "{voters} voters and {observers} observers: {:?} {:?}\n{world:#?}",
+                decided.action,
+                decided.refusals
+            );
+        }
+        assert_eq!(world.synced().len(), voters);
+        assert_eq!(world.roles.len(), voters + observers);
+    }
+}
+
+#[test]
+fn a_member_that_is_lost_can_be_taken_out_while_a_roll_waits_for_it() {
+    let mut world = World::new(5, 0);
+    let settle = |world: &mut World| {
+        for _ in 0..400 {
+            let decided = plan(&world.spec, &world.observe());
+            world
+                .carry_out(&decided.action, false, world.faults)
+                .expect("safe");
+            world.tick();
+        }
+    };
+    settle(&mut world);
+    assert!(world.is_done());
+    // Its pod never gets anywhere again.
+    if let Some(pod) = world.pods[4].as_mut() {
+        pod.run = Run::Pending(u8::MAX);
+    }
+    if world.leader == Some(4) {
+        world.leader = None;
+    }
+    world.change_config(true);
+    world.scale(4, 0);
+    settle(&mut world);
+    assert!(world.is_done(), "{world:#?}");
+}
