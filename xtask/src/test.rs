@@ -362,7 +362,19 @@ impl Session<'_> {
                 .args(["template", "zookeeper-operator", "--include-crds"])
                 .arg(&chart),
             log,
-        )
+        )?;
+        // Everything that is off by itself, and one namespace instead of all.
+        let mut all = Command::new(&helm);
+        all.args(["template", "zookeeper-operator"]).arg(&chart);
+        for part in [
+            "serviceMonitor",
+            "podMonitor",
+            "prometheusRule",
+            "dashboard",
+        ] {
+            all.args(["--set", &format!("monitoring.{part}.enabled=true")]);
+        }
+        run::run_logged(all.args(["--set", "watchNamespace=one"]), log)
     }
 
     /// The server as the other tests built it.

@@ -102,9 +102,10 @@ pub(crate) fn await_replaced(
 }
 
 fn look(kube: &Kube, environment: &Environment, resource: &Value) -> Outcome<Ensemble> {
-    let wanted = resource["spec"]["replicas"]
+    let voters = resource["spec"]["replicas"]
         .as_u64()
         .ok_or("the resource has no replicas")?;
+    let wanted = voters + resource["spec"]["observers"].as_u64().unwrap_or(0);
     let leader = resource["status"]["leader"]
         .as_str()
         .ok_or("status names no leader")?

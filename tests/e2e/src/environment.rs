@@ -19,6 +19,11 @@ pub(crate) struct Environment {
     pub(crate) python: PathBuf,
     /// The image of both programs, which every node has.
     pub(crate) image: String,
+    /// `cargo xtask`, and its instance: it fails nodes and mends them.
+    pub(crate) xtask: PathBuf,
+    pub(crate) instance: String,
+    /// The local cluster's folder.
+    pub(crate) cluster: PathBuf,
     /// The project's folder.
     pub(crate) project: PathBuf,
 }
@@ -39,10 +44,28 @@ impl Environment {
             netns: variable("E2E_NETNS")?.into(),
             python: variable("E2E_PYTHON")?.into(),
             image: variable("E2E_IMAGE")?,
+            xtask: variable("E2E_XTASK")?.into(),
+            instance: variable("E2E_INSTANCE")?,
+            cluster: variable("E2E_NODE_DIR")?.into(),
             project: project
                 .canonicalize()
                 .map_err(|error| format!("find {}: {error}", project.display()))?,
         })
+    }
+
+    /// The id of one of the cluster's own processes, by its record.
+    pub(crate) fn process(&self, name: &str) -> Outcome<u32> {
+        let path = self.cluster.join("pids").join(name);
+        let record = std::fs::read_to_string(&path)
+            .map_err(|error| format!("read {}: {error}", path.display()))?;
+        let id = record.split_whitespace().next().unwrap_or_default();
+        id.parse()
+            .map_err(|_| format!("{} names no process: {record}", path.display()))
+    }
+
+    /// Whether the cases that take minutes run, too.
+    pub(crate) fn is_long() -> bool {
+        env::var_os("E2E_LONG").is_some()
     }
 
     /// The chart under test.

@@ -49,8 +49,14 @@ fn main() -> ExitCode {
 }
 
 fn trials(suite: Option<&Arc<Mutex<Suite>>>) -> Vec<Trial> {
+    let long = if Environment::is_long() {
+        cases::LONG
+    } else {
+        &[]
+    };
     cases::ALL
         .iter()
+        .chain(long)
         .map(|(name, case)| {
             let suite = suite.cloned();
             Trial::test(*name, move || {

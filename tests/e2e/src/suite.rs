@@ -7,7 +7,7 @@ use crate::kube::Kube;
 use crate::operator;
 use crate::writer::{Verified, Writer};
 use std::env;
-use std::process;
+use std::process::{self, Command};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -105,6 +105,22 @@ impl Suite {
     /// A writer of its own for a case, below `/root`.
     pub(crate) fn writer(&self, ensemble: &Ensemble, root: &str, rate: u32) -> Outcome<Writer> {
         Writer::start(&self.environment, ensemble, self.folder.path(), root, rate)
+    }
+
+    /// Fails a node, or mends it: stop, start, isolate, join. Nodes end in their number.
+    pub(crate) fn node(&self, action: &str, name: &str) -> Outcome {
+        let digits = name.trim_start_matches(|c: char| !c.is_ascii_digit());
+        let mut command = Command::new(&self.environment.xtask);
+        command
+            .args(["--instance", &self.environment.instance])
+            .args(["node", action, digits])
+            .current_dir(&self.environment.project);
+        let output = crate::kube::output(&mut command, None)?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        Err(format!("node {action} {name}: {said}"))
     }
 
     /// Ends a writer, and tells what the verification of all its promises found.

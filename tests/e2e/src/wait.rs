@@ -32,3 +32,17 @@ pub(crate) fn until<T>(
 pub(crate) fn ensure(holds: bool, found: impl FnOnce() -> String) -> Outcome {
     if holds { Ok(()) } else { Err(found()) }
 }
+
+/// A limit in seconds, for a machine with time for this: where others keep its cores busy, longer by
+/// as much.
+pub(crate) fn given_the_load(seconds: f64) -> f64 {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load: f64 = load
+        .split_whitespace()
+        .next()
+        .and_then(|average| average.parse().ok())
+        .unwrap_or(0.0);
+    let cores = thread::available_parallelism().map_or(1.0, |cores| cores.get() as f64);
+    // Half of the cores' worth is what the cluster itself needs.
+    seconds * (load / cores / 1.5).max(1.0)
+}

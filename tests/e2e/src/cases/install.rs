@@ -4,10 +4,12 @@ use crate::Outcome;
 use crate::ensemble::{self, NAME};
 use crate::operator;
 use crate::suite::Suite;
-use crate::wait::{ensure, until};
+use crate::wait::{ensure, given_the_load, until};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+/// How long after `kubectl apply` the ensemble may take to be Ready, in seconds, the image being there.
+const READY_MAX: f64 = 15.0;
 const CRD: &str = "zookeeperclusters.zookeeper.ensemble.dev";
 
 pub(super) fn case(suite: &mut Suite) -> Outcome {
@@ -26,11 +28,14 @@ pub(super) fn case(suite: &mut Suite) -> Outcome {
         &format!("zk/{NAME}"),
         "--timeout=180s",
     ])?;
+    let took = (started.elapsed() - installed).as_secs_f64();
     println!(
-        "  operator ready in {:.1} s, ensemble {:.1} s later",
-        installed.as_secs_f32(),
-        (started.elapsed() - installed).as_secs_f32()
+        "  operator ready in {:.1} s, ensemble {took:.1} s later",
+        installed.as_secs_f32()
     );
+    ensure(took < given_the_load(READY_MAX), || {
+        format!("the ensemble took {took:.1} s to be Ready")
+    })?;
     let ensemble = ensemble::await_ensemble(&suite.kube, &suite.environment)?;
     let nodes: BTreeSet<&str> = ensemble
         .members

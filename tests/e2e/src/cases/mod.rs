@@ -1,16 +1,23 @@
 //! The cases, in their order: first what a newcomer does, then faults, from mild to grave.
 
+mod config;
 mod crash;
 mod deletion;
+mod gitops;
 mod hostile;
 mod idle;
 mod image;
 mod install;
+mod long;
+mod nodes;
+mod options;
 mod print;
 mod reading;
+mod recovery;
 mod refusal;
 mod reinstall;
 mod roll;
+mod scale;
 
 use crate::Outcome;
 use crate::suite::Suite;
@@ -36,6 +43,14 @@ pub(crate) const ALL: &[(&str, Case)] = &[
         "every_manifest_that_makes_no_sense_is_refused_with_what_to_change",
         refusal::case,
     ),
+    (
+        "applying_the_same_again_shows_no_drift_and_writes_nothing",
+        gitops::case,
+    ),
+    (
+        "sidecars_services_bindings_growing_volumes_and_versions_are_as_asked_for",
+        options::case,
+    ),
     ("nobody_writes_anything_while_nothing_changes", idle::case),
     ("garbage_on_every_port_disturbs_nobody", hostile::case),
     (
@@ -51,11 +66,47 @@ pub(crate) const ALL: &[(&str, Case)] = &[
         image::case,
     ),
     (
+        "a_roll_to_a_config_that_the_server_refuses_stops_at_the_first_member_and_heals",
+        config::case,
+    ),
+    (
+        "one_to_five_and_back_under_a_writer_loses_nothing_though_the_operator_dies",
+        scale::case,
+    ),
+    (
         "all_servers_killed_at_once_ten_times_under_load_lose_nothing",
         crash::case,
     ),
     (
         "members_outlive_helm_uninstall_and_a_new_install_takes_over_without_a_restart",
         reinstall::case,
+    ),
+];
+
+/// Those that take minutes, and run where `E2E_LONG` is set.
+pub(crate) const LONG: &[(&str, Case)] = &[
+    (
+        "a_node_is_drained_during_a_roll_and_the_writer_goes_on",
+        nodes::drain,
+    ),
+    (
+        "the_leaders_node_dies_and_the_status_says_who_is_missing",
+        nodes::death,
+    ),
+    (
+        "the_leader_is_cut_off_and_another_one_leads",
+        nodes::partition,
+    ),
+    (
+        "two_of_three_disks_lost_are_recovered_only_with_consent_and_keep_the_survivors_data",
+        recovery::case,
+    ),
+    (
+        "an_api_server_that_hangs_during_a_roll_costs_the_writer_nothing",
+        long::silent_api_server,
+    ),
+    (
+        "a_thousand_idle_clusters_cost_next_to_nothing",
+        long::a_thousand_clusters,
     ),
 ];

@@ -94,6 +94,22 @@ fn new_ones(kube: &Kube) -> Outcome {
             json!({"replicas": 3, "replcias": 5}),
             "unknown field \"spec.replcias\"",
         ),
+        (
+            json!({"replicas": 3, "observers": -1}),
+            "set observers to a number from 0 to",
+        ),
+        (
+            json!({"replicas": 3, "observers": 3, "firstServerId": 251}),
+            "lower firstServerId",
+        ),
+        (
+            json!({"replicas": 3, "tls": {}}),
+            "this release does not encrypt yet",
+        ),
+        (
+            json!({"replicas": 3, "storage": {"ephemeral": true, "data": {"size": "1Gi"}}}),
+            "data kept in the pods has no volumes",
+        ),
         (json!({}), "spec.replicas: Required value"),
     ];
     for (spec, sentence) in cases {
@@ -158,12 +174,8 @@ fn changes(kube: &Kube) -> Outcome {
     let storage = |value: Value| json!({"spec": {"storage": value}});
     let cases = [
         (
-            json!({"spec": {"replicas": 5}}),
-            "replicas cannot be changed on a living ensemble yet",
-        ),
-        (
-            json!({"spec": {"replicas": 1}}),
-            "replicas cannot be changed on a living ensemble yet",
+            storage(json!({"ephemeral": true})),
+            "storage.ephemeral is immutable",
         ),
         (
             storage(json!({"data": {"size": "512Mi"}})),

@@ -6,13 +6,15 @@ use crate::ensemble::{self, NAME};
 use crate::environment::Environment;
 use crate::network::{get, inside};
 use crate::suite::Suite;
-use crate::wait::ensure;
+use crate::wait::{ensure, given_the_load};
 use crate::writer::now;
 use serde_json::{Value, json};
 use std::time::Instant;
 
 /// The longest time without an acknowledged write, in seconds.
-const GAP_MAX: f64 = 10.0;
+const GAP_MAX: f64 = 1.0;
+/// How long the whole roll may take, in seconds.
+const ROLL_MAX: f64 = 30.0;
 
 pub(super) fn case(suite: &mut Suite) -> Outcome {
     let before = suite.ensemble()?;
@@ -39,11 +41,11 @@ pub(super) fn case(suite: &mut Suite) -> Outcome {
         .map(|member| member.uid.as_str())
         .collect();
     let after = ensemble::await_replaced(&suite.kube, &suite.environment, &gone)?;
-    let gap = writer.longest_gap_since(began);
-    println!(
-        "  rolled in {:.1} s; longest gap between two writes {gap:.2} s",
-        started.elapsed().as_secs_f32()
+    let (gap, took) = (
+        writer.longest_gap_since(began),
+        started.elapsed().as_secs_f32(),
     );
+    println!("  rolled in {took:.1} s; longest gap between two writes {gap:.2} s");
 
     let restarts = ensemble::restarts(&suite.kube)?.split_off(announced);
     let pods: Vec<&str> = restarts.iter().map(|(pod, _)| pod.as_str()).collect();
@@ -77,8 +79,11 @@ pub(super) fn case(suite: &mut Suite) -> Outcome {
         })?;
     }
     same_disks(&before, &after)?;
-    ensure(gap < GAP_MAX, || {
+    ensure(gap < given_the_load(GAP_MAX), || {
         format!("no write was acknowledged for {gap:.1} s")
+    })?;
+    ensure(took < given_the_load(ROLL_MAX), || {
+        format!("the roll took {took:.1} s")
     })?;
     ensemble::no_warning_since(&suite.kube, &warned)?;
     suite.finish(writer, &after).map(drop)
