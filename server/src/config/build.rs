@@ -177,6 +177,13 @@ fn place_in_ensemble(
             s.file().display(),
             config.ensemble.version
         ));
+        // Where its clients connect, and whether it asks for a vote, zoo.cfg alone says.
+        if let Some(seeded) = &config.own {
+            config.quorum.peer_type = seeded.role;
+            if config.client.address.is_none() {
+                config.client.address.clone_from(&seeded.client);
+            }
+        }
         return Ok(());
     }
     let Some(member) = config.ensemble.members.get_mut(&id) else {

@@ -409,3 +409,23 @@ fn prefixed_keys_are_kept_for_those_who_know_them() {
     assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
     assert!(config.warnings[0].contains("org.example.Auth"));
 }
+
+#[test]
+fn a_member_that_comes_back_takes_its_client_port_and_its_role_from_zoo_cfg() {
+    let files = Files::new();
+    files.write("myid", "2\n");
+    // It was taken out: the newest configuration that it knows does not have it.
+    files.write(
+        "zoo.cfg.dynamic.10000000a",
+        "server.1=a:2888:3888:participant;0.0.0.0:2181\n",
+    );
+    let config = files
+        .read(
+            "dataDir=DIR\ninitLimit=1\nsyncLimit=1\nreconfigEnabled=true\nstandaloneEnabled=false\n\
+             dynamicConfigFile=DIR/zoo.cfg.dynamic\nserver.1=a:2888:3888;2181\n\
+             server.2=b:2888:3888:observer;2182\n",
+        )
+        .unwrap();
+    assert_eq!(config.client.address, Some(HostPort::new("0.0.0.0", 2182)));
+    assert_eq!(config.quorum.peer_type, Role::Observer);
+}
