@@ -133,6 +133,7 @@ fn gap(writer: &Writer, began: f64, max: f64) -> Outcome {
 
 /// One member on each node: those that share one are moved first.
 fn spread(suite: &mut Suite) -> Outcome {
+    suite.apply_example()?;
     until("every member has a node of its own", READY_MAX, || {
         let ensemble = ensemble::await_ensemble(&suite.kube, &suite.environment)?;
         let shared = ensemble.members.iter().find(|member| {
