@@ -43,7 +43,7 @@ pub(super) fn case(suite: &mut Suite) -> Outcome {
     let after = ensemble::await_replaced(&suite.kube, &suite.environment, &gone)?;
     let (gap, took) = (
         writer.longest_gap_since(began),
-        started.elapsed().as_secs_f32(),
+        started.elapsed().as_secs_f64(),
     );
     println!("  rolled in {took:.1} s; longest gap between two writes {gap:.2} s");
 
