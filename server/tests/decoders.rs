@@ -12,12 +12,13 @@ use std::path::Path;
 
 type Decoder = fn(&[u8]);
 
-const SUBJECTS: [(&str, Decoder); 6] = [
+const SUBJECTS: [(&str, Decoder); 7] = [
     ("requests", decoders::requests),
     ("transactions", decoders::transactions),
     ("quorum", decoders::quorum),
     ("snapshots", decoders::snapshots),
     ("logs", decoders::logs),
+    ("credentials", decoders::credentials),
     ("configuration", decoders::configuration),
 ];
 

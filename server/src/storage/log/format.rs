@@ -37,7 +37,11 @@ pub(super) fn check_file_header(header: &[u8]) -> Result<(), String> {
     if version != VERSION {
         return Err(format!("its version is {version}, only {VERSION} is known"));
     }
-    Ok(())
+    // The database's number, which nobody looks at; but records begin behind it.
+    match reader.long() {
+        Ok(_) => Ok(()),
+        Err(_) => Err("it ends within its header".to_owned()),
+    }
 }
 
 /// Appends a record.

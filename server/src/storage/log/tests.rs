@@ -327,13 +327,16 @@ fn an_empty_or_headerless_last_file_is_taken_away() {
 
 #[test]
 fn a_file_that_is_no_log_is_an_error() {
-    let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join("log.1"), [7; 100]).unwrap();
-    let refused = TxnLog::open(dir.path(), OPTIONS).unwrap_err();
-    assert!(
-        matches!(refused, StorageError::WrongFile { .. }),
-        "{refused}"
-    );
+    // The second ends within its header, and is not the beginning of any that was written.
+    for content in [&[7; 100][..], b"ZKLG\0\0\0\x02\0\x01"] {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("log.1"), content).unwrap();
+        let refused = TxnLog::open(dir.path(), OPTIONS).unwrap_err();
+        assert!(
+            matches!(refused, StorageError::WrongFile { .. }),
+            "{refused}"
+        );
+    }
 }
 
 #[test]
