@@ -186,8 +186,14 @@ impl Core {
         out.push(Output::ConfigSeen(Some(config)));
     }
 
-    /// The log may hold a newer configuration than the files beside it.
+    /// The log may hold a newer configuration than the files beside it, or may have lost the
+    /// transaction of the one that they hold: nobody was told that it is here, then, and its quorum
+    /// is not waited for.
     pub(super) fn see_logged(&mut self, out: &mut Vec<Output>) {
+        let seen = self.configs.seen().map(|seen| seen.version);
+        if seen.is_some_and(|seen| seen.counter() > 0 && seen > self.history.end()) {
+            self.forget_seen(out);
+        }
         let logged = self.history.recent().iter().rev();
         let newest = logged
             .filter_map(|entry| self.config_of_proposal(&entry.payload))

@@ -222,7 +222,10 @@ impl Election {
         let vote = notification.vote;
         match notification.state {
             PeerState::Looking => {
-                let lags = vote.round < self.round;
+                // Who has no vote of its own goes along with any round: one that is about to get a
+                // vote may be needed, and who looks in an earlier round does not hear of ours.
+                let goes_along = self.proposal.leader == NOBODY;
+                let lags = vote.round < self.round && !goes_along;
                 if lags {
                     out.push(Output::Notify {
                         to: from,
@@ -237,7 +240,7 @@ impl Election {
                 {
                     return;
                 }
-                if vote.round > self.round {
+                if vote.round > self.round || (goes_along && vote.round != self.round) {
                     self.round = vote.round;
                     let own = initial_vote(core, self.round);
                     let best = if vote.rank() > own.rank() { vote } else { own };

@@ -27,7 +27,8 @@ impl Leader {
             Stage::AwaitingNewLeaderAck { sent } if zxid == self.epoch.start() => {
                 learner.stage = Stage::Synced;
                 learner.acked = learner.acked.max(sent);
-                if learner.role == Role::Participant && core.configs.is_voter(learner.id) {
+                // By what it is to be, though it may learn as an observer until then.
+                if core.configs.is_voter(learner.id) {
                     self.following.insert(learner.id);
                 }
                 if self.is_broadcasting() {
