@@ -120,18 +120,17 @@ pub(crate) fn run(seed: u64, trace: bool) -> (Result<Tally, Fault>, Vec<String>)
         changing: u64::from(world.config.spares.is_some()),
         rosters_proposed: world.rosters_proposed,
         rosters_in_force: world.rosters_in_force,
-        stuck: world.stuck.then_some(seed).into_iter().collect(),
         handed_over: world.handed_over,
         weighed: u64::from(!world.config.groups.is_empty()),
         evaluations: world.checks.spec.evaluations,
         faults: run.faults,
-        recovery_ms: recovery_ms.into_iter().collect(),
+        recovery_ms: vec![recovery_ms],
     });
     (tally, lines)
 }
 
 impl Run {
-    fn live(&mut self) -> Result<Option<u64>, Fault> {
+    fn live(&mut self) -> Result<u64, Fault> {
         let config = self.world.config.clone();
         trace!(self.world, "{config:?}");
         // Some begin with disks that must not vote.
@@ -334,9 +333,8 @@ impl Run {
         Ok(true)
     }
 
-    /// Peace: everybody runs and reaches everybody. Returns how long it took to agree; `None` where
-    /// only a hand could make them.
-    fn recover(&mut self) -> Result<Option<u64>, Fault> {
+    /// Peace: everybody runs and reaches everybody. Returns how long it took to agree.
+    fn recover(&mut self) -> Result<u64, Fault> {
         let world = &mut self.world;
         trace!(world, "peace");
         world.config.loss = 0;
@@ -362,12 +360,6 @@ impl Run {
         // A wrong turn costs one initLimit; nobody needs to take more than a few.
         let patience = 5 * world.config.tick_ms * world.config.init_limit + 10_000;
         if !world.run_while(patience, World::agrees)? {
-            if world.is_stuck_in_between() {
-                let portrait = world.portrait();
-                trace!(world, "left in between: {portrait}");
-                world.stuck = true;
-                return Ok(None);
-            }
             return Err(format!(
                 "no agreement {patience} ms after the faults: {}",
                 world.portrait()
@@ -383,6 +375,6 @@ impl Run {
             return Err(format!("no write after the faults: {}", world.portrait()));
         }
         world.evaluate()?;
-        Ok(Some(took))
+        Ok(took)
     }
 }

@@ -225,24 +225,6 @@ impl World {
         self.config.spares.is_none() || zab.config().membership.is_member(server_id(who))
     }
 
-    /// Whether a configuration is proposed whose quorum needs votes of members that have never heard
-    /// of it, so that they have none: as with Java, only a hand can free such an ensemble. It
-    /// happens where one of two voters is new, and the other dies before it has sent the proposal.
-    pub(crate) fn is_stuck_in_between(&self) -> bool {
-        let newest = self.newest_config();
-        let seen = self.members.iter();
-        let seen = seen.filter_map(|member| member.disk.config_seen.as_deref());
-        seen.filter(|seen| seen.version > newest.version)
-            .any(|seen| {
-                let voting = (0..self.members.len()).filter(|who| {
-                    let own = self.config_on_disk(*who);
-                    let votes = own.membership.is_voter(server_id(*who));
-                    votes && self.members[*who].disk.is_initialized()
-                });
-                !seen.membership.is_quorum(voting.map(server_id))
-            })
-    }
-
     /// Peace, for members whose ensemble has changed beyond what they know: whoever runs them writes
     /// the present configuration for those that know none of its voters.
     pub(crate) fn tell_the_forgotten(&mut self) -> Result<(), Fault> {

@@ -23,7 +23,6 @@ pub(crate) struct Tally {
     pub(crate) rosters_proposed: u64,
     pub(crate) rosters_in_force: u64,
     pub(crate) handed_over: u64,
-    pub(crate) stuck: Vec<u64>,
     pub(crate) evaluations: u64,
     pub(crate) faults: BTreeMap<&'static str, u64>,
     /// How long each ensemble took to agree once the faults stopped, in simulated milliseconds.
@@ -48,7 +47,6 @@ impl Tally {
         self.rosters_proposed += other.rosters_proposed;
         self.rosters_in_force += other.rosters_in_force;
         self.handed_over += other.handed_over;
-        self.stuck.extend(other.stuck);
         self.evaluations += other.evaluations;
         for (kind, count) in other.faults {
             *self.faults.entry(kind).or_default() += count;
@@ -87,7 +85,7 @@ impl fmt::Display for Tally {
         writeln!(
             f,
             "{} seeds, {} of them with groups and weights, {} with {} reconfigurations of which {} \
-             came in force ({} left in between), {} leaders that handed over: {} steps, {} proposals, {} acknowledged, \
+             came in force, {} leaders that handed over: {} steps, {} proposals, {} acknowledged, \
              {} elections, {} snapshots sent, {} truncations, {} interrupted cuts, {} torn records, \
              {} histories that could not be reconciled, {} epochs used up",
             self.seeds,
@@ -95,7 +93,6 @@ impl fmt::Display for Tally {
             self.changing,
             self.rosters_proposed,
             self.rosters_in_force,
-            self.stuck.len(),
             self.handed_over,
             self.steps,
             self.proposals,
@@ -108,13 +105,6 @@ impl fmt::Display for Tally {
             self.unusable,
             self.rollovers,
         )?;
-        if !self.stuck.is_empty() {
-            let some = &self.stuck[..self.stuck.len().min(5)];
-            writeln!(
-                f,
-                "left in between, for a hand to free: seeds {some:?} and so on"
-            )?;
-        }
         writeln!(
             f,
             "the specification's invariants: what is new after every step, all of it {} times",

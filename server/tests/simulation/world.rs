@@ -132,8 +132,6 @@ pub(crate) struct World {
     /// Configurations proposed, and put in force by a leader.
     pub(crate) rosters_proposed: u64,
     pub(crate) rosters_in_force: u64,
-    /// Whether only a hand could free it in the end.
-    pub(crate) stuck: bool,
     /// When the newest leader began to serve.
     pub(crate) led_at: u64,
     /// What happened, where somebody wants to read it.
@@ -189,7 +187,6 @@ impl World {
             handed_over: 0,
             rosters_proposed: 0,
             rosters_in_force: 0,
-            stuck: false,
             led_at: 0,
             trace: None,
             stuck_disks: BTreeSet::new(),

@@ -368,4 +368,31 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         ),
         "a_leader_hands_over_to_the_follower_that_has_most",
     ),
+    mutation(
+        "who has no vote yet insists on a round of its own",
+        "",
+        (
+            "let goes_along = self.proposal.leader == NOBODY;",
+            "let goes_along = false;",
+        ),
+        "who_is_about_to_get_a_vote_helps_to_elect_where_it_is_needed",
+    ),
+    mutation(
+        "an observer that is about to get a vote is not counted",
+        "",
+        (
+            "if core.configs.is_voter(learner.id) {\n                    self.following",
+            "if learner.role == Role::Participant && core.configs.is_voter(learner.id) {\n                    self.following",
+        ),
+        "an_observer_that_is_about_to_get_a_vote_counts_as_one_that_follows",
+    ),
+    mutation(
+        "a configuration whose transaction was lost is waited for",
+        "",
+        (
+            "if seen.is_some_and(|seen| seen.counter() > 0 && seen > self.history.end()) {",
+            "if seen.is_none() && seen.is_some() {",
+        ),
+        "a_configuration_whose_transaction_was_lost_is_not_waited_for",
+    ),
 ];

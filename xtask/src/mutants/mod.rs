@@ -53,6 +53,7 @@ bytes = "1"
 [profile.dev]
 opt-level = 1
 debug = false
+incremental = false
 
 [workspace]
 "#;

@@ -244,6 +244,73 @@ fn a_crash_in_the_middle_of_a_reconfiguration_leaves_one_ensemble() {
     }
 }
 
+/// One voter is to become two, and dies before the other one is in force; `end` says how.
+fn one_becomes_two(seed: u64, end: impl Fn(&mut World, usize)) {
+    let mut world = changing(1, 1, seed);
+    write(&mut world, 2);
+    end(&mut world, 1);
+    world.crash(0, true);
+    pass(&mut world, seed % 3_000);
+    world.free_disk(0);
+    start(&mut world, 0);
+    agree(&mut world);
+    write(&mut world, 2);
+    assert!(acknowledged(&world) >= 4);
+}
+
+fn seen_and_synced(world: &World, who: usize) -> bool {
+    let disk = &world.members[who].disk;
+    disk.config_seen.is_some() && disk.synced_end() == disk.end()
+}
+
+#[test]
+fn who_is_about_to_get_a_vote_helps_to_elect_where_it_is_needed() {
+    for seed in 0..20 {
+        one_becomes_two(700 + seed, |world, new| {
+            // Its acknowledgement does not arrive.
+            world.network.block(new, 0);
+            assert!(ask(world, &roster(&[0, 1], &[])));
+            until(world, 1_000, |world| seen_and_synced(world, new));
+            pass(world, 100);
+            world.network.heal();
+        });
+    }
+}
+
+#[test]
+fn an_observer_that_is_about_to_get_a_vote_counts_as_one_that_follows() {
+    let mut config = Config::calm(1, 1);
+    config.spares = Some(0);
+    let mut world = World::new(config, 90);
+    let log = txns(1, 3);
+    world.checks.knows(&log);
+    // The last transaction of both logs is the reconfiguration, and nobody has committed it.
+    for who in 0..2 {
+        let mut disk = disk(1, 1, &log);
+        disk.config = Some(roster(&[0], &[1]).config(Epoch(1).start()).into());
+        disk.config_seen = Some(roster(&[0, 1], &[]).config(log[2].zxid).into());
+        world.members[who].disk = disk;
+    }
+    world.start_all().expect("starts");
+    agree(&mut world);
+    assert_eq!(voters(&world, 0), BTreeSet::from([0, 1]));
+    write(&mut world, 2);
+    all_have(&world, 5);
+}
+
+#[test]
+fn a_configuration_whose_transaction_was_lost_is_not_waited_for() {
+    for seed in 0..20 {
+        one_becomes_two(740 + seed, |world, new| {
+            world.stuck_disks.insert(0);
+            propose(world);
+            assert!(ask(world, &roster(&[0, 1], &[])));
+            until(world, 1_000, |world| seen_and_synced(world, new));
+            pass(world, 100);
+        });
+    }
+}
+
 #[test]
 fn a_leader_hands_over_to_the_follower_that_has_most() {
     for seed in 0..20 {
