@@ -228,10 +228,13 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "a_member_without_weight_never_leads_and_still_learns",
     ),
     mutation(
-        "an empty disk votes",
+        "an empty disk leads those that followed it when it was not",
         "",
-        ("|| is_uninitialized_voter(core)", ""),
-        "an_empty_disk_does_not_vote",
+        (
+            "vote.round == self.round && !is_uninitialized_voter(core)",
+            "vote.round == self.round",
+        ),
+        "an_empty_disk_is_not_made_leader_by_those_that_followed_its_old_self",
     ),
     mutation(
         "a disk's history is only worth its epoch file",

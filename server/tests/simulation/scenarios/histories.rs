@@ -214,6 +214,8 @@ fn a_tree_that_was_taken_over_is_the_end_of_what_was_known_before() {
     many(&mut world, 30);
     // It stays the same process, and so knows that its log can be cut anywhere.
     isolate(&mut world, 0);
+    let stream = world.members[0].leader_stream.expect("it follows");
+    world.break_stream(stream);
     many(&mut world, 20);
     start(&mut world, 3);
     pass(&mut world, 2_000);
