@@ -310,6 +310,7 @@ impl Session<'_> {
                 "--exclude",
                 "conformance",
                 "--locked",
+                "--no-fail-fast",
             ]),
             Stage::Interop => self.interop(log),
             Stage::Histories => self.histories(log),

@@ -99,6 +99,7 @@ fn the_admin_port_tells_a_stuck_node_and_one_that_does_not_serve_from_a_good_one
         let contract = [
             "acceptedEpoch",
             "clusterId",
+            "config",
             "configVersion",
             "connections",
             "currentEpoch",
