@@ -100,6 +100,14 @@ impl SessionTracker {
         self.sessions.contains_key(&session)
     }
 
+    /// Whether the session's end has been proposed, and is not decided yet.
+    #[must_use]
+    pub fn is_closing(&self, session: SessionId) -> bool {
+        self.sessions
+            .get(&session)
+            .is_some_and(|known| known.closing)
+    }
+
     /// The timeout the session was last touched with, in milliseconds.
     #[must_use]
     pub fn timeout_ms(&self, session: SessionId) -> Option<i32> {

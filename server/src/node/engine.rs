@@ -426,6 +426,7 @@ impl Engine {
         self.deliveries.clear();
         self.preparer.applied(last);
         self.answer_syncs(last);
+        self.answer_ended();
         Ok(())
     }
 

@@ -26,6 +26,13 @@ enum SyncOrigin {
     Learner(LearnerConn),
 }
 
+/// Who asked whether a session lives.
+#[derive(Clone, Copy)]
+enum Asker {
+    Ours(ConnId),
+    Learner(LearnerConn),
+}
+
 /// The engine's knowledge of sessions.
 pub(super) struct Sessions {
     tick_ms: i32,
@@ -33,6 +40,12 @@ pub(super) struct Sessions {
     tracker: SessionTracker,
     /// Those that the ensemble does not know.
     pub(super) local: Option<LocalSessions>,
+    /// Who waits to hear of sessions whose end is proposed and not decided. That a session is over
+    /// is said only once it is: a leader that is none any more, and does not know it yet, proposes
+    /// such ends in vain, and the session goes on elsewhere. Java says so at once.
+    ending: HashMap<SessionId, Vec<Asker>>,
+    /// Sessions among them whose end is being applied.
+    ended: Vec<SessionId>,
     /// Clients that wait for the leader's word on their session.
     revalidating: HashMap<SessionId, ConnId>,
     /// A learner's syncs on their way to the leader, oldest first.
@@ -49,6 +62,8 @@ impl Sessions {
             tick_ms,
             tracker: SessionTracker::new(tick_ms),
             local,
+            ending: HashMap::new(),
+            ended: Vec::new(),
             revalidating: HashMap::new(),
             syncs_sent: VecDeque::new(),
             syncs_held: VecDeque::new(),
@@ -130,8 +145,8 @@ impl Engine {
         if local.is_some_and(|local| local.touch(session, timeout_ms, now_ms)) {
             self.service.revalidated(conn, session, true);
         } else if self.decides() {
-            let valid = self.session_lives_at(session, timeout_ms, self.me);
-            self.service.revalidated(conn, session, valid);
+            let asker = Asker::Ours(conn);
+            self.decide_session(asker, session, timeout_ms, self.me);
         } else if let Some(link) = &self.link {
             self.sessions.revalidating.insert(session, conn);
             link.send(FromLearner::Revalidate {
@@ -161,8 +176,8 @@ impl Engine {
                 session,
                 timeout_ms,
             } => {
-                let valid = self.session_lives_at(session, timeout_ms, owner);
-                self.say(conn, FromLeader::Revalidated { session, valid });
+                let asker = Asker::Learner(conn);
+                self.decide_session(asker, session, timeout_ms, owner);
             }
             FromLearner::Request { op, .. } if op == OpCode::SYNC => {
                 self.hold_sync(SyncOrigin::Learner(conn));
@@ -236,15 +251,42 @@ impl Engine {
         }
     }
 
-    fn session_lives_at(&mut self, session: SessionId, timeout_ms: i32, owner: ServerId) -> bool {
+    /// Says whether a session lives, or notes who asked until that is decided.
+    fn decide_session(
+        &mut self,
+        asker: Asker,
+        session: SessionId,
+        timeout_ms: i32,
+        owner: ServerId,
+    ) {
+        if self.sessions.tracker.is_closing(session) {
+            self.sessions.ending.entry(session).or_default().push(asker);
+            return;
+        }
         let now_ms = self.sessions.now_ms();
-        let lives = self.sessions.tracker.touch(session, timeout_ms, now_ms)
+        let valid = self.sessions.tracker.touch(session, timeout_ms, now_ms)
             && self.sessions.tracker.set_owner(session, owner);
-        if lives && owner != self.me {
+        if valid && owner != self.me {
             // Java finds out by the next request, a ping included, and ends the connection then.
             self.service.session_left(session);
         }
-        lives
+        self.answer_asker(asker, session, valid);
+    }
+
+    fn answer_asker(&self, asker: Asker, session: SessionId, valid: bool) {
+        match asker {
+            Asker::Ours(conn) => self.service.revalidated(conn, session, valid),
+            Asker::Learner(conn) => self.say(conn, FromLeader::Revalidated { session, valid }),
+        }
+    }
+
+    /// The ends of sessions that were asked for are in the tree.
+    pub(super) fn answer_ended(&mut self) {
+        for session in std::mem::take(&mut self.sessions.ended) {
+            for asker in self.sessions.ending.remove(&session).unwrap_or_default() {
+                self.answer_asker(asker, session, false);
+            }
+        }
     }
 
     /// Decides a request and has the decision logged and broadcast.
@@ -357,7 +399,12 @@ impl Engine {
                         local.remove(session);
                     }
                 }
-                Txn::CloseSession { .. } => self.sessions.tracker.remove(session),
+                Txn::CloseSession { .. } => {
+                    self.sessions.tracker.remove(session);
+                    if self.sessions.ending.contains_key(&session) {
+                        self.sessions.ended.push(session);
+                    }
+                }
                 _ => {}
             }
         }
@@ -378,6 +425,8 @@ impl Engine {
         if let Some(local) = &mut self.sessions.local {
             local.forget();
         }
+        self.sessions.ending.clear();
+        self.sessions.ended.clear();
         self.sessions.revalidating.clear();
         self.sessions.syncs_sent.clear();
         self.sessions.syncs_held.clear();
@@ -390,6 +439,11 @@ impl Engine {
             return Ok(());
         }
         let round_ms = u64::try_from(self.sessions.tick_ms / 2).unwrap_or(0).max(1);
+        let late = now.saturating_duration_since(self.sessions.next_round);
+        if late > Duration::from_millis(round_ms) {
+            // This process stood still, and has heard nobody: that time counts against no session.
+            self.sessions.started += late;
+        }
         self.sessions.next_round = now + Duration::from_millis(round_ms);
         self.status_is_stale = true;
         self.tend_local_sessions();

@@ -98,3 +98,15 @@ fn a_session_that_has_moved_is_refused_at_its_old_member() {
     assert!(!tracker.set_owner(SessionId(1), ServerId(1)));
     assert_eq!(tracker.next_expiry_ms(), None);
 }
+
+#[test]
+fn an_end_is_proposed_until_the_session_is_removed() {
+    let mut tracker = SessionTracker::new(100);
+    let session = SessionId(7);
+    tracker.add(session, 1_000, 0);
+    assert!(!tracker.is_closing(session));
+    assert_eq!(tracker.expired(5_000), [session]);
+    assert!(tracker.is_closing(session) && tracker.contains(session));
+    tracker.remove(session);
+    assert!(!tracker.is_closing(session));
+}
