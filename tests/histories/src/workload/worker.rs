@@ -204,7 +204,14 @@ impl Worker {
     fn end_session(&mut self, end: SessionEnd) {
         if let Some(session) = self.session.take() {
             self.history.sessions.push((session.id, end));
-            if end != SessionEnd::Abandoned {
+            // A client that has seen nothing of its session yet can be told by a leader that is none
+            // any more that there is no such session; no other can.
+            let told_the_truth = match end {
+                SessionEnd::Closed => true,
+                SessionEnd::Expired => self.last_zxid > 0,
+                SessionEnd::Lives | SessionEnd::Abandoned => false,
+            };
+            if told_the_truth {
                 self.over.push(session.id);
             }
         }

@@ -56,6 +56,10 @@ pub(crate) const ALL: &[Case] = &[
         run: sessions::run,
     },
     Case {
+        name: "a_leader_that_stood_still_ends_no_session",
+        run: sessions::slept_through,
+    },
+    Case {
         name: "doctored_histories_are_rejected",
         run: doctored::run,
     },

@@ -1,14 +1,16 @@
-//! A session that goes on through another member while a write of it is still on its way.
+//! Sessions that go on through another member: while a write of theirs is still on its way, and while
+//! a leader that stood still believes that it has not heard of them.
 
+use super::scene::Scene;
 use histories::Outcome;
 use histories::client::{Connection, Session, Welcome};
-use histories::ensemble::{Ensemble, SESSION_TIMEOUT};
+use histories::ensemble::{Ensemble, SESSION_TIMEOUT, SYNC_LIMIT, TICK};
 use histories::environment::Environment;
 use histories::network::Cuts;
 use histories::wire::{In, Out, code, op};
 use std::io;
 use std::net::Ipv4Addr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Times that the write may miss its moment: its member may be given up, and its connection end.
 const ATTEMPTS: usize = 12;
@@ -34,6 +36,68 @@ pub(crate) fn run(environment: &Environment) -> Outcome<String> {
     }
     Err(format!(
         "the late write never arrived in {ATTEMPTS} attempts"
+    ))
+}
+
+/// Sessions that a leader wakes up to.
+const SLEPT_THROUGH: usize = 8;
+
+/// A leader stands still for longer than sessions live, which go on elsewhere. Awake again, and not
+/// deposed yet, it must tell nobody that a session is over: the ensemble keeps it.
+pub(crate) fn slept_through(environment: &Environment) -> Outcome<String> {
+    let said = |error: io::Error| error.to_string();
+    // Under writes: what the followers had said when the leader fell asleep is the first thing that
+    // it hears, as if it had them still.
+    let mut scene = Scene::set(environment)?;
+    let ensemble = &mut scene.ensemble;
+    let old = ensemble.leader_other_than(None)?;
+    let sessions = (0..SLEPT_THROUGH)
+        .map(|_| open(ensemble.address((old + 1) % 3), None).map(|(_, session)| session))
+        .collect::<io::Result<Vec<_>>>()
+        .map_err(said)?;
+    ensemble.members[old].pause()?;
+    let paused = Instant::now();
+    let new = ensemble.leader_other_than(Some(old))?;
+    while paused.elapsed() < SESSION_TIMEOUT + TICK * 3 {
+        for session in &sessions {
+            open(ensemble.address(new), Some(session))
+                .map_err(|error| format!("a session can't go on: {error}"))?;
+        }
+        std::thread::sleep(TICK);
+    }
+    ensemble.members[old].go_on()?;
+    let awake = Instant::now();
+    let (mut asked, mut over) = (0, 0);
+    while awake.elapsed() < SYNC_LIMIT {
+        for session in &sessions {
+            asked += 1;
+            let told = Connection::open(
+                ensemble.address(old),
+                Some(session),
+                0,
+                SESSION_TIMEOUT,
+                PATIENCE,
+            );
+            over += usize::from(matches!(told, Ok(Welcome::Expired)));
+        }
+    }
+    for session in &sessions {
+        open(ensemble.address(new), Some(session)).map_err(|error| {
+            format!(
+                "a session that went on is over: {error}\n{}",
+                ensemble.keep("slept-through")
+            )
+        })?;
+    }
+    if over > 0 {
+        return Err(format!(
+            "of {asked} times that sessions came back to the leader that had stood still, it said \
+             {over} times that they were over\n{}",
+            ensemble.keep("slept-through")
+        ));
+    }
+    Ok(format!(
+        "sessions came back {asked} times, and none was over"
     ))
 }
 
