@@ -165,9 +165,6 @@ pub struct MemberReport {
     pub last_zxid: String,
     /// The version of the membership it goes by, in hexadecimal.
     pub config_version: String,
-    /// The epoch its disk is in; 0 on an empty disk.
-    #[serde(default)]
-    pub current_epoch: i64,
     /// What keeps it from serving, in its own words, such as a full disk.
     #[serde(default)]
     pub fault: Option<String>,
@@ -214,11 +211,14 @@ pub enum MemberState {
     Starting,
 }
 
+/// The zxid of a member whose disk is empty and was not initialized: -1, as in its votes, which
+/// nobody counts.
+const NO_VOTE: &str = "0xffffffffffffffff";
+
 impl MemberReport {
-    /// Whether its disk has nothing: no epoch, no transaction.
+    /// Whether its disk has nothing, so that it has no vote.
     pub fn is_empty(&self) -> bool {
-        let zero = self.last_zxid.trim_start_matches("0x");
-        self.current_epoch == 0 && zero.trim_start_matches('0').is_empty()
+        self.last_zxid == NO_VOTE
     }
 }
 

@@ -227,13 +227,12 @@ impl ReadMembers for Fake {
                 leader_id: leader,
                 version: "3.9.5-0.1.0".to_owned(),
                 last_zxid: if ensemble.empty.contains(&id) {
-                    "0x0"
+                    "0xffffffffffffffff"
                 } else {
                     "0x100000001"
                 }
                 .to_owned(),
                 config_version: format!("{:#x}", ensemble.version),
-                current_epoch: i64::from(!ensemble.empty.contains(&id)),
                 config: Some(ensemble.text()),
                 fault: None,
                 cluster_id: None,

@@ -432,7 +432,6 @@ impl World {
                 leader_id: self.leader.map(id),
                 version: "1".to_owned(),
                 last_zxid: "0x0".to_owned(),
-                current_epoch: i64::from(self.data.contains(&index)),
                 config_version: format!("{:#x}", self.version),
                 config: (!self.roles.is_empty()).then(|| self.config_text()),
                 fault: None,

@@ -3,6 +3,7 @@
 use crate::Outcome;
 use crate::ensemble::{self, Ensemble, NAME, READY_MAX};
 use crate::kube::condition;
+use crate::operator;
 use crate::suite::Suite;
 use crate::wait::{ensure, given_the_load, until};
 use crate::writer::{Writer, now};
@@ -68,6 +69,7 @@ pub(super) fn partition(suite: &mut Suite) -> Outcome {
     suite.disturb();
     let mut writer = suite.writer(&before, "partition", 100)?;
     let leader = before.member(&before.leader)?.clone();
+    keep_the_operator_off(suite, &leader.node)?;
     let began = now();
     suite.node("isolate", &leader.node)?;
     let seen = until_degraded(suite, &before, &leader.pod, &mut writer);
@@ -129,6 +131,33 @@ fn gap(writer: &Writer, began: f64, max: f64) -> Outcome {
     ensure(gap < given_the_load(max), || {
         format!("no write was acknowledged for {gap:.1} s")
     })
+}
+
+/// An operator that is cut off as well could say nothing.
+fn keep_the_operator_off(suite: &Suite, node: &str) -> Outcome {
+    let kube = &suite.kube;
+    kube.run(&["cordon", node])?;
+    let moved = (|| {
+        for pod in kube.list(&["pods", "--namespace", operator::NAMESPACE])? {
+            let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+            if pod["spec"]["nodeName"] == node {
+                let namespace = ["--namespace", operator::NAMESPACE];
+                kube.run(&[["delete", "pod", name].as_slice(), &namespace].concat())?;
+            }
+        }
+        let deployment = format!("deployment/{}", operator::RELEASE);
+        let namespace = ["--namespace", operator::NAMESPACE, "--timeout=120s"];
+        kube.run(
+            &[
+                ["rollout", "status", deployment.as_str()].as_slice(),
+                &namespace,
+            ]
+            .concat(),
+        )
+        .map(drop)
+    })();
+    kube.run(&["uncordon", node])?;
+    moved
 }
 
 /// One member on each node: those that share one are moved first.
