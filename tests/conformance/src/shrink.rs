@@ -1,17 +1,21 @@
 //! From a sequence that shows a difference to a shorter one that does.
 
 use crate::call::{Damage, Step};
+use std::time::{Duration, Instant};
 
 /// Runs that a search may take.
 const RUNS_MAX: usize = 400;
+/// How long it may take: where the difference is that nothing comes, every run waits for it.
+const TIME_MAX: Duration = Duration::from_secs(60);
 
 /// Takes away what is not needed for `fails` to hold, part by part, until nothing can go or the
 /// budget is used up.
 pub(crate) fn shrink(steps: Vec<Step>, mut fails: impl FnMut(&[Step]) -> bool) -> Vec<Step> {
     let mut runs = 0;
+    let begun = Instant::now();
     let mut try_it = |candidate: &[Step]| {
         runs += 1;
-        runs <= RUNS_MAX && fails(candidate)
+        runs <= RUNS_MAX && begun.elapsed() < TIME_MAX && fails(candidate)
     };
     let mut best = steps;
     loop {
