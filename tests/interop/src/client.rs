@@ -43,14 +43,18 @@ pub(crate) fn open(mode: CreateMode) -> CreateOptions<'static> {
     mode.with_acls(Acls::anyone_all())
 }
 
-/// Creates a persistent node that may be there.
+/// Creates a persistent node that may be there; where a connection is lost on the way, again.
 pub(crate) async fn ensure(client: &Client, path: &str) -> Outcome {
-    match client
-        .create(path, b"", &open(CreateMode::Persistent))
-        .await
-    {
-        Ok(_) | Err(Error::NodeExists) => Ok(()),
-        Err(error) => Err(format!("create {path}: {error}")),
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match client
+            .create(path, b"", &open(CreateMode::Persistent))
+            .await
+        {
+            Ok(_) | Err(Error::NodeExists) => return Ok(()),
+            Err(Error::ConnectionLoss) if Instant::now() < deadline => {}
+            Err(error) => return Err(format!("create {path}: {error}")),
+        }
     }
 }
 
