@@ -89,6 +89,8 @@ pub(super) struct Engine {
     pub(super) to_log: Vec<Entry>,
     pub(super) outputs: Vec<Output>,
     pub(super) serving: bool,
+    /// The process is about to end.
+    pub(super) leaving: bool,
     pub(super) status_is_stale: bool,
 }
 
@@ -155,6 +157,7 @@ impl Engine {
     /// over, so that the others need not find out by its silence.
     fn shut_down(&mut self, events: &mpsc::Receiver<NodeEvent>) -> Result<(), NodeError> {
         const PATIENCE: Duration = Duration::from_secs(2);
+        self.leaving = true;
         self.step(Input::HandOver)?;
         self.flush()?;
         let deadline = Instant::now() + PATIENCE;
@@ -342,6 +345,9 @@ impl Engine {
                 }
             }
             Output::AnswerPing => self.answer_ping(),
+            // The vote of one that won't be there must not make a quorum: a member that missed the
+            // rest of the election would be waited for until initLimit.
+            Output::Notify { .. } if self.leaving => {}
             Output::Notify { to, notification } => {
                 if let Some(peers) = &self.peers {
                     peers.election.send(to, &notification);

@@ -300,6 +300,7 @@ pub(super) async fn prepare(
             to_log: Vec::new(),
             outputs,
             serving: false,
+            leaving: false,
             status_is_stale: true,
         }
     };
