@@ -74,6 +74,10 @@ pub(crate) const ALL: &[(&str, Case)] = &[
         scale::case,
     ),
     (
+        "two_of_three_disks_lost_are_recovered_only_with_consent_and_keep_the_survivors_data",
+        recovery::case,
+    ),
+    (
         "all_servers_killed_at_once_ten_times_under_load_lose_nothing",
         crash::case,
     ),
@@ -96,10 +100,6 @@ pub(crate) const LONG: &[(&str, Case)] = &[
     (
         "the_leader_is_cut_off_and_another_one_leads",
         nodes::partition,
-    ),
-    (
-        "two_of_three_disks_lost_are_recovered_only_with_consent_and_keep_the_survivors_data",
-        recovery::case,
     ),
     (
         "an_api_server_that_hangs_during_a_roll_costs_the_writer_nothing",
