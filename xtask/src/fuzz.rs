@@ -94,9 +94,9 @@ impl Fuzz {
         let work = project.target.join("fuzz");
         let host = host()?;
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        // Not locked: what the server comes to need has to reach this lock file, too.
+        // What the server comes to need has to reach this lock file, too: `cargo update -w` in there.
         cargo
-            .args(["build", "--release", "--target", &host])
+            .args(["build", "--release", "--locked", "--target", &host])
             .current_dir(&source)
             .env("CARGO_TARGET_DIR", &work)
             .env("CARGO_ENCODED_RUSTFLAGS", FLAGS.join("\x1f"));
