@@ -180,26 +180,34 @@ fn port(whole: &str, text: &str) -> Result<u16, String> {
         .map_err(|_| format!("`{text}` in `{whole}` is no port; a port is a number up to 65535"))
 }
 
+/// A name or an address. What no name may have would read as something else in the text that
+/// members write of each other.
+fn host<'a>(whole: &str, text: &'a str) -> Result<&'a str, String> {
+    let is_odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '[' | ']');
+    match text.find(is_odd) {
+        _ if text.is_empty() => Err(bad_form(whole)),
+        Some(_) => Err(format!("`{text}` in `{whole}` is no host")),
+        None => Ok(text),
+    }
+}
+
 fn parse_client(whole: &str, text: &str) -> Result<HostPort, String> {
     match fields(whole, text)?.as_slice() {
         [number] => Ok(HostPort::new("0.0.0.0", port(whole, number)?)),
-        [host, number] if !host.is_empty() => Ok(HostPort::new(*host, port(whole, number)?)),
+        [name, number] => Ok(HostPort::new(host(whole, name)?, port(whole, number)?)),
         _ => Err(bad_form(whole)),
     }
 }
 
 fn parse_peer(whole: &str, text: &str) -> Result<(PeerAddress, Option<Role>), String> {
     let fields = fields(whole, text)?;
-    let (host, quorum, election, role) = match fields.as_slice() {
-        [host, quorum, election] => (*host, *quorum, *election, None),
-        [host, quorum, election, role] => (*host, *quorum, *election, Some(*role)),
+    let (name, quorum, election, role) = match fields.as_slice() {
+        [name, quorum, election] => (*name, *quorum, *election, None),
+        [name, quorum, election, role] => (*name, *quorum, *election, Some(*role)),
         _ => return Err(bad_form(whole)),
     };
-    if host.is_empty() {
-        return Err(bad_form(whole));
-    }
     let address = PeerAddress {
-        host: host.to_owned(),
+        host: host(whole, name)?.to_owned(),
         quorum_port: port(whole, quorum)?,
         election_port: port(whole, election)?,
     };
@@ -287,6 +295,10 @@ mod tests {
             ("h:1:2:observer:x", format!("`h:1:2:observer:x` {FORM}")),
             ("h:1:2;3;4", format!("`h:1:2;3;4` {FORM}")),
             ("h:1:2;a:b:c", format!("`h:1:2;a:b:c` {FORM}")),
+            ("[ ]:1:2", "` ` in `[ ]:1:2` is no host".to_owned()),
+            ("a b:1:2", "`a b` in `a b:1:2` is no host".to_owned()),
+            ("a:1:2;[\0]:3", "`\0` in `a:1:2;[\0]:3` is no host".to_owned()),
+            ("a:1:2;[[]:3", "`[` in `a:1:2;[[]:3` is no host".to_owned()),
             ("[::1]", format!("`[::1]` {FORM}")),
             ("[::1:1:2", "`[::1:1:2` opens a bracket that it does not close".into()),
             (

@@ -5,7 +5,7 @@ use crate::call::{Call, Connect, Proof, Step, Whose, Xid, is_known, is_write, op
 use crate::wire::{In, Out, password};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpStream};
 use std::time::Duration;
 
 /// Connections that a sequence may have at a time.
@@ -73,8 +73,6 @@ pub(crate) struct Side<'a> {
     slots: [Slot; SLOTS],
     /// Positions of the sequence's writes so far.
     writes: Vec<i64>,
-    /// Sessions of which a connection was cut.
-    cut: Vec<i64>,
     /// Sessions that no slot goes on with.
     abandoned: Vec<Session>,
     /// What the step under way waits for: slot, types of the requests, whether a ping is behind.
@@ -92,7 +90,6 @@ impl<'a> Side<'a> {
             root,
             slots: std::array::from_fn(|_| Slot::default()),
             writes: Vec::new(),
-            cut: Vec::new(),
             abandoned: Vec::new(),
             awaited: None,
         }
@@ -147,13 +144,15 @@ impl<'a> Side<'a> {
         }
     }
 
-    /// Ends a connection without a word.
+    /// Ends a connection without a word, and waits until the server has seen it. Java takes a
+    /// connection off its list before it closes it, and takes whatever connection the session has
+    /// by then with it: without the wait, a session that comes back at once may have none.
+    /// Source: `NIOServerCnxn.java` close, `NIOServerCnxnFactory.java` removeCnxn.
     fn cut(&mut self, slot: usize) {
-        let state = &mut self.slots[slot];
-        if state.stream.take().is_some()
-            && let Some(session) = state.session
-        {
-            self.cut.push(session.id);
+        if let Some(mut stream) = self.slots[slot].stream.take() {
+            // One that is closed already has nobody to tell.
+            let _closed = stream.shutdown(Shutdown::Write);
+            let _unheard = std::io::copy(&mut stream, &mut std::io::sink());
         }
     }
 
@@ -280,13 +279,9 @@ impl<'a> Side<'a> {
                 if let Whose::Of(other) = connect.whose
                     && other != slot
                 {
-                    // The session leaves that connection, or fails to. Where one was cut before,
-                    // Java may forget which connection the session has when it comes to see that:
-                    // then nothing is to be known of it.
+                    // The session leaves that connection, or fails to.
                     let session = self.slots[other].session;
-                    if session.is_some_and(|session| self.cut.contains(&session.id)) {
-                        self.cut(other);
-                    } else if self.is_ensemble() {
+                    if self.is_ensemble() {
                         self.catch_up(at, other);
                     } else {
                         self.probe(at, other);
