@@ -17,6 +17,9 @@ const RESEND_MIN_MS: u64 = 200;
 /// The longest such wait. Java's is 60 s; a member that hears nothing costs next to nothing to
 /// ask again, and a lost first message must not cost a minute.
 const RESEND_MAX_MS: u64 = 2_000;
+/// How long another member is helped to lead before we vote for ourselves again: it may have died,
+/// or those that it needs may not know that it may lead.
+const HELP_MS: u64 = 2_000;
 /// Stands in the vote of a server that does not vote. Source: `FastLeaderElection.java` getInitId.
 const NOBODY: ServerId = ServerId(i64::MIN);
 /// The zxid in the vote of a disk that was never initialised; such votes are ignored.
@@ -84,6 +87,8 @@ pub(super) struct Election {
     winner: Option<ServerId>,
     /// The leader that we have lost, until it speaks again: its vote is not waited for.
     departed: Option<ServerId>,
+    /// Until when our first vote is another's.
+    helps_until: Option<NowMs>,
     /// Voters that look for a leader in a later round than the one that we won.
     moved_on: BTreeSet<ServerId>,
     /// Votes of those that noticed the loss of a leader before we did; they don't repeat them soon.
@@ -97,8 +102,19 @@ pub(super) enum Begin {
     Anew,
     /// This leader has been lost.
     Without(ServerId),
-    /// We have led, and help this member, whose log ends there, to lead next.
-    For(ServerId, Zxid),
+    /// We have led, or could not, and help another one to lead.
+    For(Candidate),
+}
+
+/// A member that could lead, and by what; in the order in which votes prefer them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Candidate {
+    /// The epoch that its history vouches for.
+    pub(super) epoch: Epoch,
+    /// The end of its log.
+    pub(super) zxid: Zxid,
+    /// Who.
+    pub(super) id: ServerId,
 }
 
 impl Election {
@@ -118,6 +134,7 @@ impl Election {
             finalize_at: None,
             winner: None,
             departed: None,
+            helps_until: None,
             moved_on: BTreeSet::new(),
             early: BTreeMap::new(),
         }
@@ -135,8 +152,10 @@ impl Election {
         self.settled.clear();
         self.resend_ms = RESEND_MIN_MS;
         let mut vote = initial_vote(core, self.round);
-        if let Begin::For(successor, zxid) = begin {
-            (vote.leader, vote.zxid) = (successor, zxid);
+        self.helps_until = None;
+        if let Begin::For(Candidate { epoch, zxid, id }) = begin {
+            (vote.leader, vote.zxid, vote.peer_epoch) = (id, zxid, epoch);
+            self.helps_until = Some(now.plus(HELP_MS));
         }
         self.begin_round(core, now, vote, out);
         for (from, (at, notification)) in std::mem::take(&mut self.early) {
@@ -234,7 +253,7 @@ impl Election {
                 }
                 // A disk that was never initialised neither votes nor is voted for.
                 if lags
-                    || !configs.may_lead(vote.leader)
+                    || !(configs.may_lead(vote.leader) || vouches(core, from))
                     || vote.zxid == UNINITIALIZED
                     || is_uninitialized_voter(core)
                 {
@@ -340,6 +359,10 @@ impl Election {
     }
 
     pub(super) fn tick(&mut self, core: &Core, now: NowMs, out: &mut Vec<Output>) {
+        let undecided = self.finalize_at.is_none() && self.winner.is_none();
+        if undecided && self.helps_until.is_some_and(|until| now >= until) {
+            self.start(core, now, Begin::Anew, out);
+        }
         if now >= self.resend_at && self.finalize_at.is_none() {
             self.resend_ms = (self.resend_ms * 2).min(RESEND_MAX_MS);
             self.notify_all(core, now, out);
@@ -347,7 +370,10 @@ impl Election {
     }
 
     pub(super) fn next_deadline(&self) -> NowMs {
-        self.finalize_at.unwrap_or(self.resend_at)
+        let resend_at = self
+            .helps_until
+            .map_or(self.resend_at, |until| until.min(self.resend_at));
+        self.finalize_at.unwrap_or(resend_at)
     }
 
     /// The winner, once there is one.
@@ -426,6 +452,12 @@ impl Election {
 fn votes(core: &Core) -> bool {
     let membership = &core.configs.active().membership;
     membership.is_voter(core.settings.me)
+}
+
+/// Whether a voter's choice is ours, though we don't know that it may lead: we have no vote, and may
+/// have missed the configuration that gives one to it, and to us.
+fn vouches(core: &Core, from: ServerId) -> bool {
+    core.configs.active().membership.is_voter(from) && !core.configs.is_voter(core.settings.me)
 }
 
 fn is_uninitialized_voter(core: &Core) -> bool {

@@ -42,7 +42,7 @@ pub use message::{LeaderMessage, LearnerMessage};
 
 use crate::ids::{Epoch, ServerId, Zxid};
 use config::Configs;
-use election::{Begin, Election};
+use election::{Begin, Candidate, Election};
 use leader::Leader;
 use learner::Learner;
 use std::sync::Arc;
@@ -177,8 +177,8 @@ enum Next {
     Look(String),
     /// A reconfiguration says who leads: no election.
     Follow(ServerId, &'static str),
-    /// Look for a leader with a vote for this member, whose log ends there.
-    Resign(ServerId, Zxid),
+    /// Look for a leader with a vote for this member.
+    Resign(Candidate),
 }
 
 /// One member's consensus.
@@ -543,11 +543,11 @@ impl Zab {
                 self.election.appoint(&self.core, leader);
                 self.enter(now, leader, out);
             }
-            Next::Resign(successor, zxid) => {
-                let reason = format!("we hand over to member {successor}");
+            Next::Resign(successor) => {
+                let reason = format!("we hand over to member {}", successor.id);
                 out.push(Output::Looking { reason });
                 self.phase = Phase::Looking;
-                let begin = Begin::For(successor, zxid);
+                let begin = Begin::For(successor);
                 self.election.start(&self.core, now, begin, out);
                 self.decide(now, out);
             }
@@ -558,7 +558,8 @@ impl Zab {
         out.push(Output::Looking { reason });
         let begin = match &self.phase {
             Phase::Learning(learner) => Begin::Without(learner.leader()),
-            Phase::Looking | Phase::Leading(_) => Begin::Anew,
+            Phase::Leading(leader) => leader.better().map_or(Begin::Anew, Begin::For),
+            Phase::Looking => Begin::Anew,
         };
         self.phase = Phase::Looking;
         self.election.start(&self.core, now, begin, out);

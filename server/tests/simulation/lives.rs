@@ -2,6 +2,7 @@
 
 use super::faults;
 use super::tally::Tally;
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -10,6 +11,8 @@ use std::time::Instant;
 const SEEDS: u64 = 10_000;
 /// Lines of a failed life that are worth printing.
 const LAST_LINES: usize = 150;
+/// A run ends at so many lives that failed.
+const FAILED_MAX: usize = 20;
 /// Seeds after which a long run says how far it is.
 const PROGRESS: u64 = 100_000;
 
@@ -26,21 +29,25 @@ fn replay(seed: u64) -> String {
     format!("SIMULATION_SEED={seed} cargo test -p simulation random_lives -- --nocapture")
 }
 
-fn fail(seed: u64, fault: &str) -> ! {
-    let (_, lines) = faults::run(seed, true);
-    let from = lines.len().saturating_sub(LAST_LINES);
-    panic!(
-        "{}\nseed {seed}: {fault}\nreplay with {}",
-        lines[from..].join("\n"),
-        replay(seed)
-    );
+/// Tells the end of the first failed life, and what became of the others.
+fn fail(failed: &BTreeMap<u64, String>) -> ! {
+    let mut told = String::new();
+    for (seed, fault) in failed {
+        if told.is_empty() {
+            let (_, lines) = faults::run(*seed, true);
+            let from = lines.len().saturating_sub(LAST_LINES);
+            told = lines[from..].join("\n");
+        }
+        told += &format!("\nseed {seed}: {fault}\nreplay with {}", replay(*seed));
+    }
+    panic!("{told}\n{} failed", failed.len());
 }
 
-/// Lives through the seeds, and returns what they came to, or the lowest seed that failed.
-fn live(first: u64, seeds: u64) -> Result<Tally, (u64, String)> {
+/// Lives through the seeds, and returns what they came to, and those that failed.
+fn live(first: u64, seeds: u64) -> (Tally, BTreeMap<u64, String>) {
     let began = Instant::now();
     let next = AtomicU64::new(first);
-    let failed = Mutex::new(None::<(u64, String)>);
+    let failed = Mutex::new(BTreeMap::new());
     let worker = || {
         let mut tally = Tally::default();
         loop {
@@ -51,11 +58,11 @@ fn live(first: u64, seeds: u64) -> Result<Tally, (u64, String)> {
             match faults::run(seed, false).0 {
                 Ok(one) => tally.add(one),
                 Err(fault) => {
-                    // Those handed out before are lived to their end: the lowest one is told.
-                    next.fetch_max(first + seeds, Ordering::Relaxed);
+                    println!("seed {seed} failed; {}", replay(seed));
                     let mut failed = failed.lock().expect("nobody panics with it");
-                    if failed.as_ref().is_none_or(|(lowest, _)| seed < *lowest) {
-                        *failed = Some((seed, fault));
+                    failed.insert(seed, fault);
+                    if failed.len() == FAILED_MAX {
+                        next.fetch_max(first + seeds, Ordering::Relaxed);
                     }
                 }
             }
@@ -73,10 +80,7 @@ fn live(first: u64, seeds: u64) -> Result<Tally, (u64, String)> {
             total.add(worker.join().expect("lives don't end their thread"));
         }
     });
-    match failed.into_inner().expect("nobody panics with it") {
-        Some(failed) => Err(failed),
-        None => Ok(total),
-    }
+    (total, failed.into_inner().expect("nobody panics with it"))
 }
 
 #[test]
@@ -94,8 +98,11 @@ fn random_lives_keep_every_promise() {
         first + seeds - 1,
         replay(first)
     );
-    let total = live(first, seeds).unwrap_or_else(|(seed, fault)| fail(seed, &fault));
+    let (total, failed) = live(first, seeds);
     println!("{total}");
+    if !failed.is_empty() {
+        fail(&failed);
+    }
     // A run in which nothing happens proves nothing.
     assert!(total.acknowledged > 10 * seeds && total.elections > seeds);
     if seeds >= 1_000 {

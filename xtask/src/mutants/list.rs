@@ -366,8 +366,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "a leader hands over to nobody in particular",
         "",
         (
-            "(vote.leader, vote.zxid) = (successor, zxid);",
-            "let _ = (successor, zxid, &mut vote);",
+            "(vote.leader, vote.zxid, vote.peer_epoch) = (id, zxid, epoch);",
+            "let _ = (id, zxid, epoch, &mut vote);",
         ),
         "a_leader_hands_over_to_the_follower_that_has_most",
     ),
@@ -388,6 +388,15 @@ pub(super) const MUTATIONS: &[Mutation] = &[
             "if learner.role == Role::Participant && core.configs.is_voter(learner.id) {\n                    self.following",
         ),
         "an_observer_that_is_about_to_get_a_vote_counts_as_one_that_follows",
+    ),
+    mutation(
+        "who could not lead helps nobody else to",
+        "",
+        (
+            "leader.better().map_or(Begin::Anew, Begin::For)",
+            "Begin::Anew",
+        ),
+        "the_last_voter_helps_those_that_replace_it_where_it_has_lost_the_end_of_its_log",
     ),
     mutation(
         "a configuration whose transaction was lost is waited for",

@@ -4,6 +4,7 @@
 
 use super::Leader;
 use crate::ids::{ServerId, Zxid};
+use crate::zab::election::Candidate;
 use crate::zab::{Core, Next, NowMs};
 
 impl Leader {
@@ -43,7 +44,11 @@ impl Leader {
     pub(super) fn resign(&mut self, core: &Core) -> Next {
         self.retires_at = None;
         match self.successor(core) {
-            Some((successor, zxid)) => Next::Resign(successor, zxid),
+            Some((id, zxid)) => Next::Resign(Candidate {
+                epoch: core.history_epoch(),
+                zxid,
+                id,
+            }),
             // They have gone meanwhile: leading on is all that is left.
             None => Next::Stay,
         }

@@ -3,6 +3,7 @@
 
 use super::{Leader, LearnerState, Progress, Stage};
 use crate::ids::{Epoch, ServerId, Zxid};
+use crate::zab::election::Candidate;
 use crate::zab::history::Entry;
 use crate::zab::membership::Role;
 use crate::zab::message::LeaderMessage;
@@ -95,7 +96,11 @@ impl Leader {
             && let Some(epoch) = current_epoch
         {
             let ours = (core.history_epoch(), core.history.end());
-            if (epoch, last_logged.unwrap_or(Zxid::ZERO)) > ours {
+            let (id, zxid) = (learner.id, last_logged.unwrap_or(Zxid::ZERO));
+            if (epoch, zxid) > ours {
+                if core.configs.may_lead(id) && !core.configs.active().membership.is_voter(id) {
+                    self.ahead = self.ahead.max(Some(Candidate { epoch, zxid, id }));
+                }
                 return self.drop_learner(conn, "its history is ahead of ours", out);
             }
             if last_logged.is_some() && core.configs.is_voter(learner.id) {

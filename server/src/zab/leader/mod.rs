@@ -5,6 +5,7 @@ mod broadcast;
 mod hand_over;
 mod handshake;
 
+use super::election::Candidate;
 use super::membership::Role;
 use super::message::{LeaderMessage, LearnerMessage};
 use super::{Core, LearnerConn, Next, NowMs, Output};
@@ -82,6 +83,9 @@ pub(super) struct Leader {
     electing: BTreeSet<ServerId>,
     following: BTreeSet<ServerId>,
     learners: BTreeMap<LearnerConn, LearnerState>,
+    /// Of those that only the proposed configuration gives a vote, the one whose history is furthest
+    /// ahead of ours. Nobody could vote for it, and we can't lead without it.
+    ahead: Option<Candidate>,
     last_proposed: Zxid,
     /// The last counter of an epoch.
     counter_max: i64,
@@ -102,6 +106,7 @@ impl Leader {
             electing: BTreeSet::new(),
             following: BTreeSet::new(),
             learners: BTreeMap::new(),
+            ahead: None,
             last_proposed: core.history.end(),
             counter_max: core.settings.counter_max,
             deadline: now.plus(core.settings.init_ms()),
@@ -116,6 +121,12 @@ impl Leader {
     /// Whether it takes proposals.
     pub(super) fn is_serving(&self) -> bool {
         self.is_broadcasting() && self.retires_at.is_none()
+    }
+
+    /// Who should lead in our place, where we could not. Java's ensembles have no way out of this.
+    pub(super) fn better(&self) -> Option<Candidate> {
+        self.ahead
+            .filter(|_| self.progress == Progress::EpochProposed)
     }
 
     fn is_broadcasting(&self) -> bool {

@@ -299,6 +299,35 @@ fn an_observer_that_is_about_to_get_a_vote_counts_as_one_that_follows() {
 }
 
 #[test]
+fn the_last_voter_helps_those_that_replace_it_where_it_has_lost_the_end_of_its_log() {
+    for (voters, seed) in [([1, 2], 91), ([0, 1], 92)] {
+        let mut config = Config::calm(1, 0);
+        config.spares = Some(2);
+        let mut world = World::new(config, seed);
+        let log = txns(1, 5);
+        world.checks.knows(&log);
+        // The third transaction is the reconfiguration, and what came behind it is known to those
+        // alone that have no vote yet.
+        for who in 0..3 {
+            let mut disk = disk(1, 1, &log[..if who == 0 { 3 } else { 5 }]);
+            disk.config = Some(roster(&[0], &[]).config(Epoch(1).start()).into());
+            disk.config_seen = Some(roster(&voters, &[]).config(log[2].zxid).into());
+            world.members[who].disk = disk;
+        }
+        world.start_all().expect("starts");
+        agree(&mut world);
+        assert_eq!(
+            self::voters(&world, voters[1]),
+            voters.into_iter().collect()
+        );
+        write(&mut world, 2);
+        for who in voters {
+            assert_eq!(world.members[who].tree.len(), 7);
+        }
+    }
+}
+
+#[test]
 fn a_configuration_whose_transaction_was_lost_is_not_waited_for() {
     for seed in 0..20 {
         one_becomes_two(740 + seed, |world, new| {
