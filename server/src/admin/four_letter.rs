@@ -179,7 +179,7 @@ fn mntr(service: &Service, serving: Serving) -> String {
 /// Source: `ZooKeeperServer.java` and `QuorumZooKeeperServer.java` dumpConf.
 fn conf(service: &Service) -> String {
     let mut out = String::new();
-    for (key, value) in &service.settings.configuration {
+    for (key, value) in &service.configuration() {
         let _ = writeln!(out, "{key}={value}");
     }
     let status = service.status.read();

@@ -230,7 +230,8 @@ fn connection_list(service: &Service) -> Value {
 
 fn configuration(service: &Service) -> Map<String, Value> {
     // Members have their lines in `conf`, and here a field of their own.
-    let pairs = service.settings.configuration.iter();
+    let configuration = service.configuration();
+    let pairs = configuration.iter();
     let pairs = pairs.filter(|(key, _)| !key.contains(['.', ':']));
     let mut page: Map<String, Value> = pairs
         .map(|(key, value)| {

@@ -24,6 +24,7 @@ use crate::zab::{Entry, Input, LeaderMessage, LearnerMessage, NowMs, Output, Sta
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 /// Events taken before their outputs are flushed: enough to batch, few enough to stay responsive.
@@ -73,6 +74,8 @@ pub(super) struct Engine {
     pub(super) read_only: ReadOnly,
     pub(super) disk: Disk,
     pub(super) full_disk: FullDisk,
+    /// Where clients connect.
+    pub(super) client_place: watch::Sender<Option<HostPort>>,
     /// Where the log's thread says what it has done.
     pub(super) events: mpsc::Sender<NodeEvent>,
     pub(super) started: Instant,

@@ -113,6 +113,16 @@ impl Engine {
         }
         if let Some(own) = own {
             peers.move_to(own.address());
+            if let Some(client) = &own.client {
+                self.client_place.send_if_modified(|place| {
+                    let moves = place.as_ref() != Some(client);
+                    if moves {
+                        *place = Some(client.clone());
+                    }
+                    moves
+                });
+                self.service.status.write().client_port = Some(client.port);
+            }
         }
         peers.active = ensemble;
         peers.meet();

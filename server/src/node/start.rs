@@ -17,7 +17,7 @@ use super::{autopurge, membership, settings};
 use crate::admin::{AdminServer, AdminSettings};
 use crate::config::{AdminConfig, HostPort, ServerConfig};
 use crate::ids::ServerId;
-use crate::net::client::{Listener, Security};
+use crate::net::client::{Listener, Security, resolve, run_moving};
 use crate::net::peer::{ElectionNet, LearnerNet, LinkSettings, PeerSink, listen};
 use crate::net::tls::TlsServer;
 use crate::service::Service;
@@ -29,7 +29,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
@@ -58,17 +58,7 @@ pub async fn run(config: ServerConfig) -> Result<(), NodeError> {
         events.clone(),
     )));
 
-    let mut listeners = Vec::new();
-    if let Some(address) = &config.client.address {
-        let (listener, bound) = bind_client(address, config.client.listen_backlog).await?;
-        info!(address = %bound, "listening for clients");
-        let security = match &tls {
-            Some(tls) if config.tls.client_port_unification => Security::Either(Arc::clone(tls)),
-            _ => Security::Plain,
-        };
-        let listener = listener.with(security);
-        listeners.push(tokio::spawn(listener.run(Arc::clone(&service))));
-    }
+    let mut listeners = vec![start_client_port(&config, &parts, tls.as_ref()).await?];
     if let (Some(address), Some(tls)) = (&config.client.secure_address, tls) {
         let (listener, bound) = bind_client(address, config.client.listen_backlog).await?;
         info!(address = %bound, "listening for clients with TLS");
@@ -121,15 +111,6 @@ async fn wait(
     result.await.unwrap_or(Err(NodeError::EngineGone))
 }
 
-/// The first address of a name; every address of the machine where it has none yet.
-async fn resolve(address: &HostPort) -> SocketAddr {
-    tokio::net::lookup_host((address.host.as_str(), address.port))
-        .await
-        .ok()
-        .and_then(|mut found| found.next())
-        .unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], address.port)))
-}
-
 /// Starts the AdminServer. As in Java, a member serves on without one: several on a machine share
 /// the default port.
 async fn start_admin(
@@ -163,6 +144,26 @@ fn client_tls(config: &ServerConfig) -> Result<Option<Arc<TlsServer>>, NodeError
     Ok(Some(Arc::new(tls)))
 }
 
+/// The port of clients, which goes where the ensemble's configuration puts it.
+async fn start_client_port(
+    config: &ServerConfig,
+    parts: &Parts,
+    tls: Option<&Arc<TlsServer>>,
+) -> Result<JoinHandle<()>, NodeError> {
+    let security = match tls {
+        Some(tls) if config.tls.client_port_unification => Security::Either(Arc::clone(tls)),
+        _ => Security::Plain,
+    };
+    let mut first = None;
+    if let Some(address) = &config.client.address {
+        let (listener, bound) = bind_client(address, config.client.listen_backlog).await?;
+        info!(address = %bound, "listening for clients");
+        first = Some(listener);
+    }
+    let (service, place) = (Arc::clone(&parts.service), parts.client_place.clone());
+    Ok(tokio::spawn(run_moving(first, service, security, place)))
+}
+
 /// A client port's listener.
 async fn bind_client(
     address: &HostPort,
@@ -182,6 +183,7 @@ async fn bind_client(
 pub(super) struct Parts {
     pub(super) service: Arc<Service>,
     snapshot_dir: SnapshotDir,
+    client_place: watch::Receiver<Option<HostPort>>,
     pub(super) make: Box<dyn FnOnce() -> Engine + Send>,
 }
 
@@ -266,6 +268,7 @@ pub(super) async fn prepare(
     let containers = Containers::new(&config.container, started);
     let read_only = ReadOnly::new(config);
     let events = events.clone();
+    let (client_place, wanted_place) = watch::channel(config.client.address.clone());
     let shared = Arc::clone(&service);
     let make = move || {
         let mut outputs = Vec::new();
@@ -290,6 +293,7 @@ pub(super) async fn prepare(
             read_only,
             disk,
             full_disk: FullDisk::new(),
+            client_place,
             events,
             started,
             link: None,
@@ -307,6 +311,7 @@ pub(super) async fn prepare(
     Ok(Parts {
         service,
         snapshot_dir,
+        client_place: wanted_place,
         make: Box::new(make),
     })
 }

@@ -242,6 +242,18 @@ impl Service {
         }
     }
 
+    /// What `conf` prints, with what a reconfiguration has changed of it.
+    pub(crate) fn configuration(&self) -> Vec<(String, String)> {
+        let mut lines = self.settings.configuration.clone();
+        let port = self.status.read().client_port;
+        for (key, value) in &mut lines {
+            if let (Some(port), "clientPort") = (port, key.as_str()) {
+                *value = port.to_string();
+            }
+        }
+        lines
+    }
+
     /// Connections of clients.
     #[must_use]
     pub fn connection_count(&self) -> usize {

@@ -116,6 +116,8 @@ pub struct NodeStatus {
     pub config_version: i64,
     /// Its membership configuration as `/zookeeper/config` has it.
     pub config_text: String,
+    /// The port of its clients, where a reconfiguration has set it.
+    pub client_port: Option<u16>,
     /// The cluster it was made for.
     pub cluster_id: Option<String>,
     /// Members that vote.
@@ -147,6 +149,7 @@ impl Default for NodeStatus {
             accepted_epoch: Epoch(0),
             config_version: 0,
             config_text: String::new(),
+            client_port: None,
             cluster_id: None,
             voters: Vec::new(),
             successor: None,

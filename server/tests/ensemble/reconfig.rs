@@ -1,8 +1,9 @@
 //! Ensembles that grow, shrink and change their leader under a writer.
 
-use super::harness::{self, Ensemble, connect, wait_for};
+use super::harness::{self, Ensemble, connect, create, wait_for};
 use super::{Writer, assert_all_there};
 use std::fs;
+use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 use zookeeper_client::{Client, EnsembleUpdate, Error};
 
@@ -208,6 +209,50 @@ async fn a_leader_that_is_asked_to_hands_over_and_follows_its_successor() {
     for member in &ensemble.members {
         assert_all_there(member, "/load", &report.acknowledged).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clients_port_that_is_changed_takes_new_clients_in_and_the_old_ones_stay() {
+    let mut ensemble = Ensemble::configure(3, CHANGEABLE);
+    for member in &mut ensemble.members {
+        member.start();
+    }
+    ensemble.wait_until_all_serve();
+    let leader = ensemble.leader();
+    let follower = (leader + 1) % 3;
+    for index in [leader, follower] {
+        let before = format!("127.0.0.1:{}", ensemble.members[index].client_port);
+        let client = connect(&before).await;
+        let session = client.session_id();
+        // Somebody else is still at the new place.
+        let port = harness::free_ports(1)[0];
+        let squatter = TcpListener::bind(("127.0.0.1", port)).expect("the new port");
+        ensemble.members[index].client_port = port;
+        let moved = [server(&ensemble.members[index], "participant")];
+        reconfig(&ensemble.connect_string(), &moved, &[]).await;
+        wait_for("the old port to be given up", || {
+            TcpStream::connect(&before).err().map(drop)
+        });
+        drop(squatter);
+        wait_for("the new port", || ensemble.members[index].mode());
+        assert_eq!(ensemble.leader(), leader, "nobody is elected for it");
+        let conf = ensemble.members[index].ask("conf").expect("conf");
+        assert!(conf.contains(&format!("clientPort={port}\n")), "{conf}");
+
+        // Who came by the old port is served as before, on the same connection.
+        create(&client, &format!("/kept-{index}"), b"")
+            .await
+            .expect("a create");
+        assert_eq!(client.session_id(), session);
+        let new = connect(&format!("127.0.0.1:{port}")).await;
+        new.sync("/").await.expect("a sync");
+        let found = new.check_stat(&format!("/kept-{index}")).await;
+        assert!(found.expect("a stat").is_some());
+    }
+    // That is where it is after a restart.
+    ensemble.members[follower].kill();
+    ensemble.members[follower].start();
+    ensemble.wait_until_all_serve();
 }
 
 #[tokio::test(flavor = "multi_thread")]

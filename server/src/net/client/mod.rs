@@ -1,8 +1,10 @@
 //! Clients' sockets. Source: `NIOServerCnxnFactory.java`, `NIOServerCnxn.java`.
 
+mod port;
 mod secure;
 mod task;
 
+pub use port::{resolve, run_moving};
 pub use secure::Security;
 
 use crate::service::Service;
@@ -66,17 +68,42 @@ impl Listener {
 
     /// Takes connections in, each on a task of its own, until dropped; dropping it ends them all.
     pub async fn run(self, service: Arc<Service>) {
-        let mut tasks = JoinSet::new();
+        let mut connections = Connections::new(service, self.security.clone());
+        connections.take_in(Some(&self)).await;
+    }
+}
+
+/// The connections that came in at a port, each on a task of its own. Dropping them ends them all.
+struct Connections {
+    service: Arc<Service>,
+    security: Security,
+    tasks: JoinSet<()>,
+}
+
+impl Connections {
+    fn new(service: Arc<Service>, security: Security) -> Self {
+        Connections {
+            service,
+            security,
+            tasks: JoinSet::new(),
+        }
+    }
+
+    /// Takes connections in until dropped, which loses none that was accepted.
+    async fn take_in(&mut self, listener: Option<&Listener>) {
+        let Some(listener) = listener else {
+            return std::future::pending().await;
+        };
         loop {
             tokio::select! {
-                accepted = self.socket.accept() => match accepted {
+                accepted = listener.socket.accept() => match accepted {
                     Ok((stream, peer)) => {
-                        let Ok(connection) = service.accept(peer) else {
+                        let Ok(connection) = self.service.accept(peer) else {
                             continue;
                         };
-                        set_options(&stream, peer, &service);
-                        let forget = task::Forget::new(Arc::clone(&service), connection);
-                        tasks.spawn(secure::serve(stream, self.security.clone(), forget));
+                        set_options(&stream, peer, &self.service);
+                        let forget = task::Forget::new(Arc::clone(&self.service), connection);
+                        self.tasks.spawn(secure::serve(stream, self.security.clone(), forget));
                     }
                     Err(error) => {
                         tracing::warn!(%error, "accepting a client's connection failed");
@@ -84,7 +111,7 @@ impl Listener {
                     }
                 },
                 // Tasks that have ended are let go as they end: many may, and nobody come.
-                Some(_) = tasks.join_next() => {}
+                Some(_) = self.tasks.join_next() => {}
             }
         }
     }
