@@ -279,8 +279,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "a learner ahead of its leader is counted",
         "",
         (
-            "last_logged.unwrap_or(Zxid::ZERO)) > ours",
-            "last_logged.unwrap_or(Zxid::ZERO)) > ours && false",
+            "if (epoch, zxid) > ours {",
+            "if (epoch, zxid) > ours && false {",
         ),
         "a_learner_whose_history_is_ahead_of_the_leaders_is_not_counted_and_sent_away",
     ),
