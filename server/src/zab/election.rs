@@ -229,8 +229,10 @@ impl Election {
         }
         if !configs.is_voter(from) {
             // An observer that asks has no vote, but wants to know ours. One that has a leader is
-            // not answered, as Java does: it would answer that, and so on without a pause.
-            if notification.state == PeerState::Looking {
+            // not answered, as Java does: it would answer that, and so on without a pause. So would
+            // one that looks, where neither of us has anything to tell.
+            let tells = self.proposal.leader != NOBODY || lags_behind(core, &notification);
+            if notification.state == PeerState::Looking && tells {
                 out.push(Output::Notify {
                     to: from,
                     notification: self.current(core, PeerState::Looking),
@@ -253,7 +255,7 @@ impl Election {
                 }
                 // A disk that was never initialised neither votes nor is voted for.
                 if lags
-                    || !(configs.may_lead(vote.leader) || vouches(core, from))
+                    || !(configs.may_lead(vote.leader) || vouches(core, from, vote.leader))
                     || vote.zxid == UNINITIALIZED
                     || is_uninitialized_voter(core)
                 {
@@ -455,9 +457,17 @@ fn votes(core: &Core) -> bool {
 }
 
 /// Whether a voter's choice is ours, though we don't know that it may lead: we have no vote, and may
-/// have missed the configuration that gives one to it, and to us.
-fn vouches(core: &Core, from: ServerId) -> bool {
-    core.configs.active().membership.is_voter(from) && !core.configs.is_voter(core.settings.me)
+/// have missed the configuration that gives one to it, and to us. That we ourselves may not, we know.
+fn vouches(core: &Core, from: ServerId, choice: ServerId) -> bool {
+    let me = core.settings.me;
+    let is_voter = |id| core.configs.active().membership.is_voter(id);
+    is_voter(from) && !core.configs.is_voter(me) && choice != me
+}
+
+/// Whether the sender lives by an older configuration than we do.
+fn lags_behind(core: &Core, notification: &Notification) -> bool {
+    (core.settings.codec.of_text)(&notification.config_text)
+        .is_some_and(|theirs| theirs.version < core.configs.active().version)
 }
 
 fn is_uninitialized_voter(core: &Core) -> bool {
