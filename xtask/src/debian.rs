@@ -131,6 +131,8 @@ pub(crate) fn can_install() -> bool {
 /// Installs Debian packages; their services are not started.
 pub(crate) fn install(project: &Project, progress: &Progress, packages: &[&str]) -> Result<()> {
     progress.step(&format!("Install {}", packages.join(" ")), |_| {
+        // Another stage may install something right now, and Debian's tools don't wait for each other.
+        let _alone = project.lock("packages.install")?;
         let log = project.logs().join("apt.log");
         // etcd and containerd come with services; ours run in namespaces of their own.
         let policy = Path::new("/usr/sbin/policy-rc.d");

@@ -34,6 +34,10 @@ fn jars(project: &Project, progress: &Progress, pom: &str, whose: &str) -> Resul
     let text = fs::read(&pom).with_context(|| format!("read {}", pom.display()))?;
     let jars = project.cache.join("java").join(&hash::hex(&text)[..16]);
     let complete = jars.join("complete");
+    if complete.exists() {
+        return Ok(jars);
+    }
+    let _alone = project.lock("java.fetch")?;
     if !complete.exists() {
         debian::require(project, progress, debian::FOR_JARS)?;
         progress.step(&format!("Fetch {whose} jars"), |_| {

@@ -1,6 +1,7 @@
 //! Where things are: the project, its build directory, the cache and the state of clusters.
 
 use std::env;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -54,6 +55,19 @@ impl Project {
     /// Where the output of the steps of a task goes.
     pub(crate) fn logs(&self) -> PathBuf {
         self.target.join("xtask-logs")
+    }
+
+    /// Waits for the right to change what the name stands for, so that two tasks don't do it at once.
+    /// The file is in the cache and stays: were it removed, two waiters could hold locks on two
+    /// files.
+    pub(crate) fn lock(&self, name: &str) -> Result<File> {
+        let dir = self.cache.join("locks");
+        fs::create_dir_all(&dir).with_context(|| format!("make {}", dir.display()))?;
+        let path = dir.join(name);
+        let file = File::create(&path).with_context(|| format!("make {}", path.display()))?;
+        file.lock()
+            .with_context(|| format!("lock {}", path.display()))?;
+        Ok(file)
     }
 
     /// The Helm chart of the operator.

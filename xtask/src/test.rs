@@ -16,8 +16,30 @@ use crate::project::{IMAGE, Project, VERSION};
 use crate::tools::Tools;
 use crate::{DEFAULT_INSTANCE, debian, fuzz, java, python, run};
 
-/// How far patient stages stand back.
-const PATIENT_NICENESS: i32 = 10;
+/// Stages that run one after the other, beside those of other lanes. On a machine with two cores most
+/// of the time goes to waiting for elections, clocks and pods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Lane {
+    /// Before all others: what is wrong here is quickly told.
+    First,
+    /// Kubernetes, whose cases have the tightest limits.
+    Cluster,
+    /// The server's own tests and suites.
+    Server,
+    /// What only computes.
+    Patient,
+}
+
+impl Lane {
+    /// How far its stages stand back.
+    fn niceness(self) -> i32 {
+        match self {
+            Lane::First | Lane::Cluster => 0,
+            Lane::Server => 5,
+            Lane::Patient => 10,
+        }
+    }
+}
 
 /// The instance that tests use, so that a person's own cluster stays as it is.
 const TEST_INSTANCE: &str = "test";
@@ -101,9 +123,19 @@ impl Stage {
         Stage::E2e,
     ];
 
-    /// Whether it may run beside others, and takes what processor time they leave.
-    fn is_patient(self) -> bool {
-        matches!(self, Stage::Conformance | Stage::Fuzz)
+    fn lane(self) -> Lane {
+        match self {
+            Stage::Fmt | Stage::Layers | Stage::Clippy => Lane::First,
+            Stage::Up | Stage::Cluster | Stage::E2e => Lane::Cluster,
+            Stage::Conformance | Stage::Fuzz => Lane::Patient,
+            Stage::Unit
+            | Stage::Crds
+            | Stage::Interop
+            | Stage::Histories
+            | Stage::Suites
+            | Stage::Applications
+            | Stage::Helm => Lane::Server,
+        }
     }
 
     fn in_fast(self) -> bool {
@@ -225,22 +257,26 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    /// Runs the stages in their order, but for the patient ones: from where the first of them stands
-    /// they run beside the others, which wait for elections and clocks most of the time.
+    /// Runs the stages, those of each lane in their order.
     fn run_all(&self, stages: &[Stage]) -> Vec<Outcome> {
-        let patient = |stage: &Stage| stage.is_patient();
-        let first = stages.iter().position(patient).unwrap_or(stages.len());
-        let (before, rest) = stages.split_at(first);
-        let (beside, rest): (Vec<_>, Vec<_>) = rest.iter().copied().partition(patient);
-        let mut outcomes = self.run_in_order(before);
+        let of = |lane: Lane| {
+            let stages = stages.iter().copied();
+            stages.filter(move |stage| stage.lane() == lane).collect()
+        };
+        let first: Vec<Stage> = of(Lane::First);
+        let mut outcomes = self.run_in_order(&first);
         std::thread::scope(|scope| {
-            let beside = scope.spawn(|| {
-                // Of this thread and what it starts, on Linux. Elsewhere they run all the same.
-                let _ = rustix::process::setpriority_process(None, PATIENT_NICENESS);
-                self.run_in_order(&beside)
+            let lanes = [Lane::Server, Lane::Cluster, Lane::Patient].map(|lane| {
+                let stages: Vec<Stage> = of(lane);
+                scope.spawn(move || {
+                    // Of this thread and what it starts, on Linux. Elsewhere they run all the same.
+                    let _ = rustix::process::setpriority_process(None, lane.niceness());
+                    self.run_in_order(&stages)
+                })
             });
-            outcomes.extend(self.run_in_order(&rest));
-            outcomes.extend(beside.join().expect("stages report, they don't panic"));
+            for lane in lanes {
+                outcomes.extend(lane.join().expect("stages report, they don't panic"));
+            }
         });
         outcomes
     }

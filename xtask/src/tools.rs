@@ -46,6 +46,10 @@ impl Tools {
         if tools.complete() {
             return Ok(tools);
         }
+        let _alone = project.lock("tools.build")?;
+        if tools.complete() {
+            return Ok(tools);
+        }
         debian::require(project, progress, debian::FOR_TOOLS)?;
         progress.step(
             "Build Kubernetes, CoreDNS and Helm from Go modules (minutes, once)",

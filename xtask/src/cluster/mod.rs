@@ -18,7 +18,7 @@ mod network;
 mod pki;
 mod process;
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -101,7 +101,7 @@ impl Cluster {
         }
         debian::require(project, progress, debian::FOR_CLUSTER)?;
         let tools = Tools::ready(project, progress)?;
-        let _lock = lock(project, instance)?;
+        let _lock = project.lock(instance)?;
         let place = Place::of(project, instance, in_memory);
         if place.link.exists() && !still_whole(&place.link, instance) {
             progress.note("a cluster of this name did not end well; it is made anew");
@@ -256,18 +256,6 @@ fn make_place(project: &Project, place: &Place) -> Result<()> {
     Ok(())
 }
 
-/// Waits for the right to change the instance, so that two tasks don't do it at once. The file is
-/// in the cache and stays: were it removed, two waiters could hold locks on two files.
-fn lock(project: &Project, instance: &str) -> Result<File> {
-    let dir = project.cache.join("locks");
-    fs::create_dir_all(&dir).with_context(|| format!("make {}", dir.display()))?;
-    let path = dir.join(instance);
-    let file = File::create(&path).with_context(|| format!("make {}", path.display()))?;
-    file.lock()
-        .with_context(|| format!("lock {}", path.display()))?;
-    Ok(file)
-}
-
 fn read_index(dir: &Path) -> Option<u8> {
     fs::read_to_string(dir.join("index"))
         .ok()?
@@ -307,7 +295,7 @@ pub(crate) fn down(project: &Project, progress: &Progress, instance: &str) -> Re
     if !nix::unistd::geteuid().is_root() {
         bail!("taking a local cluster away needs root");
     }
-    let _lock = lock(project, instance)?;
+    let _lock = project.lock(instance)?;
     progress.step(&format!("Take the local cluster {instance} away"), |_| {
         remove(project, instance)
     })?;
