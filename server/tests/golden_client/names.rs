@@ -1,10 +1,14 @@
 //! What each run has of its own, and how the one run's stands for the other's.
 
+use crate::transcript::Ports;
 use std::collections::{BTreeMap, HashMap};
+use zookeeper_server::ids::SessionId;
+use zookeeper_server::sessions::password;
 
 /// Java's numbers and ours that mean the same.
 #[derive(Default)]
 pub(crate) struct Names {
+    ports: Vec<(u16, u16)>,
     /// Zxids of transactions, in the order of Java's.
     zxids: BTreeMap<i64, i64>,
     sessions: HashMap<i64, i64>,
@@ -13,6 +17,32 @@ pub(crate) struct Names {
 }
 
 impl Names {
+    /// For members whose ports are these.
+    pub(crate) fn of_members(java: &[Ports], ours: &[Ports]) -> Names {
+        let pairs = java.iter().zip(ours).flat_map(|(java, ours)| {
+            [
+                (java.quorum, ours.quorum),
+                (java.election, ours.election),
+                (java.client, ours.client),
+            ]
+        });
+        Names {
+            ports: pairs.collect(),
+            ..Names::default()
+        }
+    }
+
+    /// A line of the list of members as ours has it.
+    pub(crate) fn our_member(&self, java: &str) -> String {
+        let port = |text: &str| {
+            let known = self.ports.iter().find(|it| it.0.to_string() == text);
+            known.map_or_else(|| text.to_owned(), |it| it.1.to_string())
+        };
+        // Ports stand between colons, or at the end.
+        let words: Vec<String> = java.split(':').map(port).collect();
+        words.join(":")
+    }
+
     /// A zxid that a transaction has: the same one everywhere, and in the same order.
     pub(crate) fn transaction(&mut self, java: i64, ours: i64) -> Result<(), String> {
         if java <= 0 {
@@ -64,15 +94,24 @@ impl Names {
         same("owner", expected, ours)
     }
 
-    /// The connect request with our number of the session that it names.
+    /// The connect request with our number of the session that it names, and our password where
+    /// Java's stood.
     pub(crate) fn our_connect_request(&self, java: &[u8]) -> Vec<u8> {
         const SESSION: std::ops::Range<usize> = 16..24;
+        const PASSWD: std::ops::Range<usize> = 28..44;
         let mut ours = java.to_vec();
-        if let Some(place) = ours.get_mut(SESSION) {
-            let session = i64::from_be_bytes((&*place).try_into().expect("eight bytes"));
-            if let Some(session) = self.sessions.get(&session) {
-                place.copy_from_slice(&session.to_be_bytes());
-            }
+        let Some(place) = ours.get_mut(SESSION) else {
+            return ours;
+        };
+        let java_session = i64::from_be_bytes((&*place).try_into().expect("eight bytes"));
+        let Some(session) = self.sessions.get(&java_session) else {
+            return ours;
+        };
+        place.copy_from_slice(&session.to_be_bytes());
+        if let Some(passwd) = ours.get_mut(PASSWD)
+            && *passwd == password(SessionId(java_session))
+        {
+            passwd.copy_from_slice(&password(SessionId(*session)));
         }
         ours
     }

@@ -17,6 +17,7 @@ const GET_CHILDREN2: i32 = 12;
 const CHECK: i32 = 13;
 const MULTI: i32 = 14;
 const CREATE2: i32 = 15;
+const RECONFIG: i32 = 16;
 const CREATE_CONTAINER: i32 = 19;
 const CREATE_TTL: i32 = 21;
 const MULTI_READ: i32 = 22;
@@ -26,6 +27,7 @@ const CLOSE: i32 = -11;
 const ERROR: i32 = -1;
 const EVENT_XID: i32 = -1;
 const MARSHALLING_ERROR: i32 = -5;
+const EPHEMERAL_ON_LOCAL_SESSION: i32 = -120;
 
 type Same = Result<(), String>;
 
@@ -77,11 +79,13 @@ impl Reply {
                 | CREATE2
                 | CREATE_CONTAINER
                 | CREATE_TTL
+                | RECONFIG
                 | CLOSE
         );
         // Java's leader throws a request away that it can't read; ours makes a transaction of
-        // every refusal, so that its zxid is a new one.
-        if changes && err != MARSHALLING_ERROR {
+        // every refusal, so that its zxid is a new one. And a follower of ours refuses an ephemeral
+        // node of a local session itself, where Java has the leader log that it does.
+        if changes && err != MARSHALLING_ERROR && err != EPHEMERAL_ON_LOCAL_SESSION {
             names.transaction(java_zxid, our_zxid)?;
         } else {
             names.position(java_zxid, our_zxid)?;
@@ -105,6 +109,10 @@ fn body(op: i32, pair: &mut Pair<'_>, names: &mut Names) -> Same {
             stat(pair, names)
         }
         EXISTS | SET_DATA | SET_ACL => stat(pair, names),
+        RECONFIG => {
+            pair.members(names)?;
+            stat(pair, names)
+        }
         GET_DATA => {
             pair.buffer("data")?;
             stat(pair, names)
@@ -212,6 +220,27 @@ impl<'a> Pair<'a> {
             return Ok(());
         }
         Err(format!("{what}: {java:02x?} expected, {ours:02x?} came"))
+    }
+
+    /// The list of members, whose version is a zxid.
+    fn members(&mut self, names: &mut Names) -> Same {
+        let text = |input: &mut Reader<'a>| -> Result<String, String> {
+            let bytes = input.buffer().map_err(broken)?;
+            String::from_utf8(bytes.to_vec()).map_err(|error| error.to_string())
+        };
+        let (java, ours) = (text(&mut self.java)?, text(&mut self.ours)?);
+        if java.lines().count() != ours.lines().count() {
+            return Err(format!("members: {java} expected, {ours} came"));
+        }
+        for (java, ours) in java.lines().zip(ours.lines()) {
+            let version = |line: &str| i64::from_str_radix(line.strip_prefix("version=")?, 16).ok();
+            match (version(java), version(ours)) {
+                (Some(java), Some(ours)) => names.transaction(java, ours)?,
+                _ if names.our_member(java) == ours => {}
+                _ => return Err(format!("a member: {java} expected, {ours} came")),
+            }
+        }
+        Ok(())
     }
 
     /// Strings whose order is a hash table's in Java.

@@ -7,6 +7,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod client;
+#[path = "../digest_md5/mod.rs"]
+mod digest_md5;
 mod pki;
 mod sasl;
 mod schemes;

@@ -4,8 +4,8 @@ use crate::client::{
     ALL, AUTH_FAILED, Client, INVALID_ACL, NO_AUTH, PING, Reply, SASL, SASL_REQUIRED, buffer,
     connect,
 };
+use crate::digest_md5::{Login, directive};
 use crate::server::{Server, java, scratch};
-use md5::{Digest as _, Md5};
 use std::net::TcpStream;
 
 const JAAS: &str = "Server {\n  org.apache.zookeeper.server.auth.DigestLoginModule required\n  \
@@ -21,42 +21,29 @@ fn start(lines: &str) -> Server {
     Server::start(dir, &format!("{jaas}\n{PROVIDER}{lines}"))
 }
 
-fn hex(hash: Md5) -> String {
-    hash.finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
-}
-
 /// The answer to a challenge by someone who has that password (RFC 2831), and the proof that the
 /// server owes.
 fn answer(challenge: &str, user: &str, password: &str) -> (String, String) {
-    let directive = |name: &str| {
-        let start = challenge.find(&format!("{name}=\"")).unwrap() + name.len() + 2;
-        let rest = &challenge[start..];
-        rest[..rest.find('"').unwrap()].to_owned()
-    };
-    let (realm, nonce, uri) = (
-        directive("realm"),
-        directive("nonce"),
-        "zookeeper/zk-sasl-md5",
-    );
-    let secret = Md5::digest(format!("{user}:{realm}:{password}"));
-    let mut a1 = Md5::new();
-    a1.update(secret);
-    a1.update(format!(":{nonce}:theclients"));
-    let a1 = hex(a1);
-    let proof = |a2: &str| {
-        let a2 = hex(Md5::new_with_prefix(format!("{a2}:{uri}")));
-        let text = format!("{a1}:{nonce}:00000001:theclients:auth:{a2}");
-        hex(Md5::new_with_prefix(text))
+    let said = |name| directive(challenge, name).unwrap();
+    let login = Login {
+        user,
+        password,
+        realm: said("realm"),
+        nonce: said("nonce"),
+        cnonce: "theclients",
+        uri: "zookeeper/zk-sasl-md5",
+        authzid: None,
     };
     let response = format!(
-        "charset=utf-8,username=\"{user}\",realm=\"{realm}\",nonce=\"{nonce}\",nc=00000001,\
-         cnonce=\"theclients\",digest-uri=\"{uri}\",maxbuf=65536,response={},qop=auth",
-        proof("AUTHENTICATE")
+        "charset=utf-8,username=\"{user}\",realm=\"{}\",nonce=\"{}\",nc=00000001,\
+         cnonce=\"{}\",digest-uri=\"{}\",maxbuf=65536,response={},qop=auth",
+        login.realm,
+        login.nonce,
+        login.cnonce,
+        login.uri,
+        login.response(),
     );
-    (response, format!("rspauth={}", proof("")))
+    (response, format!("rspauth={}", login.rspauth()))
 }
 
 fn challenge(client: &mut Client<TcpStream>) -> String {

@@ -51,6 +51,8 @@ public class ClientGolden {
     static final PrintStream out = System.out;
     static final Object lock = new Object();
     static int serverPort;
+    /** Behind `open`: which of several members is meant. */
+    static String member = "";
     static int next = 1;
     static volatile long quietSince;
     static volatile boolean pings;
@@ -91,7 +93,7 @@ public class ClientGolden {
                 while (true) {
                     Socket client = listener.accept();
                     String name; synchronized (lock) { name = "c" + next++; }
-                    line(name + " open");
+                    line(name + " open" + member);
                     Socket server = new Socket(InetAddress.getLoopbackAddress(), serverPort);
                     client.setTcpNoDelay(true);
                     server.setTcpNoDelay(true);
