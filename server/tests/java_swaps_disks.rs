@@ -8,12 +8,11 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
+use test_support::{free_ports, mode};
 use zookeeper_client::{Acl, Acls, AuthId, Client, CreateMode, Permission};
 use zookeeper_server::config::Compression;
 use zookeeper_server::ids::Zxid;
@@ -57,36 +56,16 @@ fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// A port that nobody listens on, below those that the system gives to outgoing connections: one
-/// of these could else meet itself there.
-fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    const PORTS: std::ops::Range<u16> = 12_000..31_000;
-    let span = PORTS.end - PORTS.start;
-    let spread = u16::try_from(std::process::id() % u32::from(span)).unwrap();
-    loop {
-        let offset = NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = PORTS.start + spread.wrapping_add(offset) % span;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
-}
-
 /// Whether the server says that it serves.
 fn serves(port: u16) -> Option<()> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     // A server that begins to listen can lose a connection that came too early.
-    stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
-    stream.write_all(b"srvr").ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    answer.contains("Mode: standalone").then_some(())
+    let mode = mode((Ipv4Addr::LOCALHOST, port).into(), Duration::from_secs(2))?;
+    (mode == "standalone").then_some(())
 }
 
 impl Server {
     fn start(kind: Kind, dir: &Path, method: &str) -> Self {
-        let port = free_port();
+        let port = free_ports(1)[0];
         let cfg = dir.join("zoo.cfg");
         let text = format!(
             "dataDir={}\nclientPort={port}\nclientPortAddress=127.0.0.1\nadmin.enableServer=false\n\

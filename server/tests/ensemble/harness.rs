@@ -2,16 +2,19 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+pub(crate) use test_support::free_ports;
+use test_support::{four_letter_word, mode, scratch, terminate};
 use zookeeper_client::{Acls, Client, CreateMode, Error};
 
 /// How long anything may take before a test gives up on it. Machines that run tests stall.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a four-letter word may wait for its answer.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// One member, running or not.
 pub(crate) struct Member {
@@ -32,40 +35,10 @@ pub(crate) struct Ensemble {
     dir: TempDir,
 }
 
-/// Where the next search for a port begins. The range lies below those that the system gives to
-/// outgoing connections, which would otherwise take the port of a member that is down.
-static NEXT_PORT: AtomicU16 = AtomicU16::new(0);
-const PORTS: std::ops::Range<u16> = 12_000..31_000;
-
-/// Ports that nobody listens on, none of them handed out twice by this process.
-pub(crate) fn free_ports(count: usize) -> Vec<u16> {
-    let span = PORTS.end - PORTS.start;
-    let spread = u16::try_from(std::process::id() % u32::from(span)).expect("below a port's range");
-    let mut ports = Vec::new();
-    while ports.len() < count {
-        let offset = NEXT_PORT.fetch_add(1, Ordering::Relaxed);
-        let port = PORTS.start + spread.wrapping_add(offset) % span;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            ports.push(port);
-        }
-    }
-    ports
-}
-
-/// Behaviour is tested on memory where there is some: disks of small machines stall.
-fn scratch() -> TempDir {
-    let memory = Path::new("/dev/shm");
-    if memory.is_dir() {
-        TempDir::new_in(memory).expect("a directory in memory")
-    } else {
-        TempDir::new().expect("a temporary directory")
-    }
-}
-
 impl Ensemble {
     /// Writes the configurations of `count` members, `extra` lines in each; starts none.
     pub(crate) fn configure(count: usize, extra: &str) -> Self {
-        let dir = scratch();
+        let dir = scratch().expect("a directory in memory or a temporary one");
         let ports = free_ports(count * 4);
         let members = (1..=count)
             .map(|id| {
@@ -214,35 +187,15 @@ impl Member {
 
     /// SIGTERM, and the exit code.
     pub(crate) fn terminate(&mut self) -> Option<i32> {
-        let mut child = self.child.take().expect("a running member");
-        let pid = i32::try_from(child.id()).expect("a process id");
-        let killed = Command::new("kill")
-            .args(["-TERM", &pid.to_string()])
-            .status()
-            .expect("kill");
-        assert!(killed.success());
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(status) = child.try_wait().expect("a process of ours") {
-                return status.code();
-            }
-            assert!(
-                Instant::now() < deadline,
-                "SIGTERM did not end member {}",
-                self.id
-            );
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        let child = self.child.take().expect("a running member");
+        terminate(child, PATIENCE)
+            .unwrap_or_else(|error| panic!("SIGTERM did not end member {}: {error}", self.id))
+            .code()
     }
 
     /// A four-letter word's answer.
     pub(crate) fn ask(&self, word: &str) -> Option<String> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.client_port)).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-        stream.write_all(word.as_bytes()).ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        Some(answer)
+        four_letter_word(self.address(), word, ANSWER_PATIENCE)
     }
 
     /// A page of the AdminServer: its status, its headers and its content.
@@ -274,11 +227,11 @@ impl Member {
     /// `leader`, `follower`… where the member serves.
     pub(crate) fn mode(&self) -> Option<String> {
         self.child.as_ref()?;
-        let answer = self.ask("srvr")?;
-        let mode = answer
-            .lines()
-            .find_map(|line| line.strip_prefix("Mode: "))?;
-        Some(mode.to_owned())
+        mode(self.address(), ANSWER_PATIENCE)
+    }
+
+    fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.client_port).into()
     }
 }
 

@@ -5,44 +5,17 @@ use crate::environment::Environment;
 use crate::lanes::Plan;
 use crate::side::SLOTS;
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use test_support::{free_ports, mode, scratch};
 
 /// How long a server may take to come up. Machines that run tests stall.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Below the ports that the system gives to outgoing connections.
-const PORTS: std::ops::Range<u16> = 12_000..31_000;
-static NEXT_PORT: AtomicU16 = AtomicU16::new(0);
-
-/// A port that nobody listens on, never handed out twice by this process.
-fn free_port() -> u16 {
-    let span = PORTS.end - PORTS.start;
-    let spread = u16::try_from(std::process::id() % u32::from(span)).unwrap_or(0);
-    loop {
-        let offset = NEXT_PORT.fetch_add(1, Ordering::Relaxed);
-        let port = PORTS.start + spread.wrapping_add(offset) % span;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
-}
-
-/// Behaviour is tested on memory where there is some: disks of small machines stall.
-fn scratch() -> Outcome<TempDir> {
-    let memory = Path::new("/dev/shm");
-    let made = if memory.is_dir() {
-        TempDir::new_in(memory)
-    } else {
-        TempDir::new()
-    };
-    made.map_err(|error| format!("no temporary directory: {error}"))
-}
-
+/// How long a four-letter word may wait for its answer.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
 /// Whose server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flavor {
@@ -97,7 +70,7 @@ fn program(environment: &Environment, flavor: Flavor) -> Command {
 impl Servers {
     /// Starts what the plan wants, and waits until all of it serves.
     pub(crate) fn start(environment: &Environment, flavor: Flavor, plan: Plan) -> Outcome<Self> {
-        let dir = scratch()?;
+        let dir = scratch().map_err(|error| format!("no temporary directory: {error}"))?;
         let count = if plan.is_ensemble { SLOTS } else { 1 };
         let mut members = String::new();
         if plan.is_ensemble {
@@ -105,7 +78,7 @@ impl Servers {
             members += "tickTime=2000\nminSessionTimeout=20000\nmaxSessionTimeout=200000\n\
                         initLimit=40\nsyncLimit=20\n";
             for id in 1..=count {
-                let (quorum, election) = (free_port(), free_port());
+                let (quorum, election) = (free_ports(1)[0], free_ports(1)[0]);
                 members += &format!("server.{id}=127.0.0.1:{quorum}:{election}\n");
             }
         } else {
@@ -137,8 +110,8 @@ impl Servers {
             let middle = spawn(environment, flavor, &prepared[1])?;
             servers.members.insert(1, middle);
             servers.wait_until_all_serve()?;
-            let leader = ask(servers.members[count - 1].port, "srvr").unwrap_or_default();
-            if !leader.contains("Mode: leader") {
+            let leader = servers.members[count - 1].mode();
+            if leader.as_deref() != Some("leader") {
                 return Err(format!("{flavor:?}: the last member was to lead"));
             }
         }
@@ -171,7 +144,7 @@ struct Prepared {
 
 /// Writes a member's configuration.
 fn prepare(dir: &Path, id: usize, extra: &str) -> Outcome<Prepared> {
-    let port = free_port();
+    let port = free_ports(1)[0];
     let data = dir.join("data");
     let text = format!(
         "dataDir={data}\nclientPort={port}\nclientPortAddress=127.0.0.1\n\
@@ -212,10 +185,14 @@ fn spawn(environment: &Environment, flavor: Flavor, prepared: &Prepared) -> Outc
 }
 
 impl Server {
+    fn mode(&self) -> Option<String> {
+        mode((Ipv4Addr::LOCALHOST, self.port).into(), ANSWER_PATIENCE)
+    }
+
     fn wait_until_it_serves(&mut self) -> Outcome {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
-            if ask(self.port, "srvr").is_some_and(|answer| answer.contains("Mode: ")) {
+            if self.mode().is_some() {
                 return Ok(());
             }
             if let Ok(Some(status)) = self.child.try_wait() {
@@ -238,14 +215,4 @@ impl Drop for Server {
         let _ended = self.child.kill();
         let _status = self.child.wait();
     }
-}
-
-/// A four-letter word's answer.
-fn ask(port: u16, word: &str) -> Option<String> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-    stream.write_all(word.as_bytes()).ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    Some(answer)
 }

@@ -9,6 +9,7 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use test_support::scratch;
 
 /// tickTime: small, so that a timeout costs a test little.
 pub const TICK: Duration = Duration::from_millis(200);
@@ -32,17 +33,6 @@ pub struct Ensemble {
     known: Vec<Vec<Ipv4Addr>>,
 }
 
-/// Behaviour is tested on memory where there is some: disks of small machines stall.
-fn scratch() -> Outcome<TempDir> {
-    let memory = Path::new("/dev/shm");
-    let made = if memory.is_dir() {
-        TempDir::new_in(memory)
-    } else {
-        TempDir::new()
-    };
-    made.map_err(|error| format!("no temporary directory: {error}"))
-}
-
 impl Ensemble {
     /// Makes the network and writes the configurations of `count` members; starts none.
     ///
@@ -50,7 +40,7 @@ impl Ensemble {
     /// Where the system refuses.
     pub fn new(environment: &Environment, count: usize) -> Outcome<Self> {
         let network = Network::new(count)?;
-        let dir = scratch()?;
+        let dir = scratch().map_err(|error| format!("no temporary directory: {error}"))?;
         let servers = (1..=count)
             .map(|id| format!("server.{id}=member{id}:2888:3888\n"))
             .collect::<String>();

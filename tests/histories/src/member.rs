@@ -5,11 +5,10 @@ use crate::network::Network;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long anything may take before a case gives up on it. Machines that run tests stall.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -118,22 +117,11 @@ impl Member {
     /// # Errors
     /// Where it ends otherwise, or not at all.
     pub fn terminate(&mut self) -> Outcome {
-        self.signal(Signal::SIGTERM)?;
-        let mut child = self.child.take().ok_or("it does not run")?;
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            match child.try_wait() {
-                Ok(Some(status)) if status.success() => return Ok(()),
-                Ok(Some(status)) => return Err(format!("member {} ended with {status}", self.id)),
-                Ok(None) if Instant::now() < deadline => {
-                    std::thread::sleep(Duration::from_millis(5));
-                }
-                _ => {
-                    self.child = Some(child);
-                    self.kill();
-                    return Err(format!("SIGTERM did not end member {}", self.id));
-                }
-            }
+        let child = self.child.take().ok_or("it does not run")?;
+        match test_support::terminate(child, PATIENCE) {
+            Ok(status) if status.success() => Ok(()),
+            Ok(status) => Err(format!("member {} ended with {status}", self.id)),
+            Err(error) => Err(format!("SIGTERM did not end member {}: {error}", self.id)),
         }
     }
 
@@ -194,25 +182,17 @@ impl Drop for Member {
     }
 }
 
+/// How long a four-letter word may wait for its answer.
+const ANSWER_PATIENCE: Duration = Duration::from_millis(500);
+
 /// A four-letter word's answer from a member at `address`.
 #[must_use]
 pub fn ask(address: Ipv4Addr, word: &str) -> Option<String> {
-    let address = SocketAddr::from((address, CLIENT_PORT));
-    let patience = Duration::from_millis(500);
-    let mut stream = TcpStream::connect_timeout(&address, patience).ok()?;
-    stream.set_read_timeout(Some(patience)).ok()?;
-    stream.write_all(word.as_bytes()).ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    Some(answer)
+    test_support::four_letter_word((address, CLIENT_PORT).into(), word, ANSWER_PATIENCE)
 }
 
 /// `leader` or `follower` where the member at `address` serves.
 #[must_use]
 pub fn mode(address: Ipv4Addr) -> Option<String> {
-    let answer = ask(address, "srvr")?;
-    let mode = answer
-        .lines()
-        .find_map(|line| line.strip_prefix("Mode: "))?;
-    Some(mode.to_owned())
+    test_support::mode((address, CLIENT_PORT).into(), ANSWER_PATIENCE)
 }

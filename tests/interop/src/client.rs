@@ -52,7 +52,10 @@ pub(crate) async fn ensure(client: &Client, path: &str) -> Outcome {
             .await
         {
             Ok(_) | Err(Error::NodeExists) => return Ok(()),
-            Err(Error::ConnectionLoss) if Instant::now() < deadline => {}
+            // A connection may end, in whatever way, where members are killed.
+            Err(_) if Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
             Err(error) => return Err(format!("create {path}: {error}")),
         }
     }

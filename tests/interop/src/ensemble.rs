@@ -4,42 +4,10 @@ use crate::Outcome;
 use crate::environment::Environment;
 use crate::member::{Flavor, Member, PATIENCE};
 use std::fs;
-use std::net::TcpListener;
 use std::path::Path;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-
-/// Where the next search for a port begins. The range lies below those that the system gives to
-/// outgoing connections, which would otherwise take the port of a member that is down.
-static NEXT_PORT: AtomicU16 = AtomicU16::new(0);
-const PORTS: std::ops::Range<u16> = 12_000..31_000;
-
-/// Ports that nobody listens on, none of them handed out twice by this process.
-fn free_ports(count: usize) -> Vec<u16> {
-    let span = PORTS.end - PORTS.start;
-    let spread = u16::try_from(std::process::id() % u32::from(span)).unwrap_or(0);
-    let mut ports = Vec::new();
-    while ports.len() < count {
-        let offset = NEXT_PORT.fetch_add(1, Ordering::Relaxed);
-        let port = PORTS.start + spread.wrapping_add(offset) % span;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            ports.push(port);
-        }
-    }
-    ports
-}
-
-/// Behaviour is tested on memory where there is some: disks of small machines stall.
-fn scratch() -> Outcome<TempDir> {
-    let memory = Path::new("/dev/shm");
-    let made = if memory.is_dir() {
-        TempDir::new_in(memory)
-    } else {
-        TempDir::new()
-    };
-    made.map_err(|error| format!("no temporary directory: {error}"))
-}
+use test_support::{free_ports, scratch};
 
 /// Members, and the directory that they are in.
 pub(crate) struct Ensemble {
@@ -52,7 +20,7 @@ impl Ensemble {
     /// `J` Java's, `S` ours, small for an observer; the first has the id 1. Both servers read the
     /// same configuration, `extra` lines in it.
     pub(crate) fn configure(environment: &Environment, layout: &str, extra: &str) -> Outcome<Self> {
-        let dir = scratch()?;
+        let dir = scratch().map_err(|error| format!("no temporary directory: {error}"))?;
         let count = layout.len();
         let ports = free_ports(count * 3);
         let (client_ports, rest) = ports.split_at(count);

@@ -3,14 +3,15 @@
 use crate::Outcome;
 use crate::environment::Environment;
 use std::fs;
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long anything may take before a case gives up on it. Machines that run tests stall.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a four-letter word may wait for its answer.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Whose server runs on a member's directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,28 +115,15 @@ impl Member {
 
     /// SIGTERM, and waits.
     pub(crate) fn terminate(&mut self) -> Outcome {
-        let Some(mut child) = self.child.take() else {
+        let Some(child) = self.child.take() else {
             return Err(format!("{self} does not run"));
         };
-        let killed = Command::new("kill")
-            .args(["-TERM", &child.id().to_string()])
-            .status();
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            match child.try_wait() {
-                Ok(Some(status)) if self.flavor == Flavor::Ours && !status.success() => {
-                    return Err(format!("{self} ended with {status}"));
-                }
-                Ok(Some(_)) => return Ok(()),
-                Ok(None) if Instant::now() < deadline => {
-                    std::thread::sleep(Duration::from_millis(10));
-                }
-                _ => {
-                    let _ended = child.kill();
-                    let _status = child.wait();
-                    return Err(format!("SIGTERM ({killed:?}) did not end {self}"));
-                }
+        match test_support::terminate(child, PATIENCE) {
+            Ok(status) if self.flavor == Flavor::Ours && !status.success() => {
+                Err(format!("{self} ended with {status}"))
             }
+            Ok(_) => Ok(()),
+            Err(error) => Err(format!("SIGTERM did not end {self}: {error}")),
         }
     }
 
@@ -146,22 +134,15 @@ impl Member {
 
     /// A four-letter word's answer.
     pub(crate) fn ask(&self, word: &str) -> Option<String> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.client_port)).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-        stream.write_all(word.as_bytes()).ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        Some(answer)
+        let address = (Ipv4Addr::LOCALHOST, self.client_port).into();
+        test_support::four_letter_word(address, word, ANSWER_PATIENCE)
     }
 
     /// `leader`, `follower` or `observer` where the member serves.
     pub(crate) fn mode(&self) -> Option<String> {
         self.child.as_ref()?;
-        let answer = self.ask("srvr")?;
-        let mode = answer
-            .lines()
-            .find_map(|line| line.strip_prefix("Mode: "))?;
-        Some(mode.to_owned())
+        let address = (Ipv4Addr::LOCALHOST, self.client_port).into();
+        test_support::mode(address, ANSWER_PATIENCE)
     }
 
     /// A figure of `mntr`.
