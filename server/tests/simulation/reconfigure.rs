@@ -66,11 +66,11 @@ impl World {
     /// configuration and of all that have been proposed since.
     pub(crate) fn remembers_without(&self, who: usize) -> bool {
         // The one who goes may be the only one that knows of a configuration that it is in force.
-        let newest = self.newest_config_without(who);
+        let (left, newest) = (self.newest_config_without(who), self.newest_config());
         let seen = self.members.iter();
         let seen = seen.filter_map(|member| member.disk.config_seen.as_deref());
-        let seen = seen.filter(|seen| seen.version > newest.version);
-        [&newest].into_iter().chain(seen).all(|config| {
+        let seen = seen.filter(|seen| seen.version > left.version);
+        [&left, &newest].into_iter().chain(seen).all(|config| {
             let others = (0..self.members.len())
                 .filter(|other| *other != who && self.members[*other].disk.is_initialized());
             let membership = &config.membership;
