@@ -6,6 +6,7 @@ mod local_sessions;
 mod moving;
 mod reconfiguring;
 mod synchronizing;
+mod weighing;
 
 use crate::Outcome;
 use crate::environment::Environment;
@@ -45,5 +46,6 @@ pub(crate) fn all() -> Vec<Case> {
     cases.extend(failing::cases());
     cases.extend(moving::cases());
     cases.extend(reconfiguring::cases());
+    cases.extend(weighing::cases());
     cases
 }
