@@ -100,11 +100,14 @@ pub(super) fn metrics(service: &Service) -> Vec<(&'static str, Figure)> {
         all.push(("max_file_descriptor_count", whole(max)));
     }
     let status = service.status.read();
+    let synced = |role: Role| {
+        let counts = |learner: &&LearnerStatus| learner.synced && learner.role == role;
+        status.learners.iter().filter(counts).count()
+    };
+    if service.serving() == Some(Serving::Follower) && !status.learners.is_empty() {
+        all.push(("synced_observers", whole(synced(Role::Observer))));
+    }
     if service.serving() == Some(Serving::Leader) {
-        let synced = |role: Role| {
-            let counts = |learner: &&LearnerStatus| learner.synced && learner.role == role;
-            status.learners.iter().filter(counts).count()
-        };
         let (last, min, max) = status.proposal_bytes;
         all.extend([
             ("learners", whole(status.learners.len())),

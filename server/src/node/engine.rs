@@ -5,6 +5,7 @@ use super::containers::Containers;
 use super::disk::{Disk, HEARTBEAT, long};
 use super::full_disk::{FullDisk, Waited};
 use super::log_thread::LogThread;
+use super::masters::Masters;
 use super::read_only::ReadOnly;
 use super::requests::{Sessions, wall_now};
 use super::snapshots::Snapshots;
@@ -20,7 +21,7 @@ use crate::service::{Service, Serving};
 use crate::storage::{DynamicConfigFiles, EpochFiles, StorageError};
 use crate::tree::Database;
 use crate::txn::{Preparer, TxnEntry};
-use crate::zab::{Entry, Input, LeaderMessage, LearnerMessage, NowMs, Output, Standing, Zab};
+use crate::zab::{Entry, Input, LeaderMessage, LearnerMessage, NowMs, Output, Role, Standing, Zab};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -44,6 +45,8 @@ pub(super) struct Peers {
     pub(super) learners: LearnerNet,
     /// Where each member's leader port is.
     pub(super) quorum_addresses: BTreeMap<ServerId, HostPort>,
+    /// Followers that observers learn from.
+    pub(super) masters: Masters,
     /// The ensemble in force.
     pub(super) active: Ensemble,
     /// A newer one that is proposed.
@@ -440,19 +443,20 @@ impl Engine {
     }
 
     fn connect(&mut self, leader: ServerId) {
-        let Some(peers) = &self.peers else { return };
+        let observes = matches!(&self.order, Order::Ensemble(zab) if zab.role() == Role::Observer);
+        let Some(peers) = &mut self.peers else { return };
         self.status_is_stale = true;
         self.links_made += 1;
-        let Some(address) = peers.quorum_addresses.get(&leader) else {
+        let destinations = peers.destinations(leader, observes);
+        if destinations.is_empty() {
             error!(%leader, "elected leader has no address in our configuration");
             return;
-        };
-        info!(%leader, %address, "following");
+        }
+        info!(%leader, at = %destinations[0].address, "following");
         self.link = Some(LeaderLink::start(
             &peers.runtime,
             self.links_made,
-            address.clone(),
-            peers.election.seen(leader),
+            destinations,
             peers.link_settings.clone(),
             Arc::clone(&peers.sink),
         ));
@@ -465,8 +469,8 @@ impl Engine {
             Order::Ensemble(zab) => match zab.standing() {
                 Standing::Leading { .. } => Serving::Leader,
                 _ => match zab.role() {
-                    crate::zab::Role::Participant => Serving::Follower,
-                    crate::zab::Role::Observer => Serving::Observer,
+                    Role::Participant => Serving::Follower,
+                    Role::Observer => Serving::Observer,
                 },
             },
         };
@@ -480,6 +484,9 @@ impl Engine {
         self.status_is_stale = true;
         self.report();
         self.service.start_serving(serving);
+        if let (Serving::Follower, Some(peers)) = (serving, &self.peers) {
+            peers.host_observers();
+        }
         Ok(())
     }
 

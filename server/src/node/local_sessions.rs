@@ -165,7 +165,8 @@ impl Engine {
 
     /// The sessions of the ensemble that were heard from, our own ones kept back.
     pub(super) fn drain_heard(&mut self) -> Vec<(SessionId, i32)> {
-        let touched = self.service.drain_touched();
+        let mut touched = self.service.drain_touched();
+        touched.extend(self.drain_relayed());
         let now_ms = self.sessions.now_ms();
         let Some(local) = &mut self.sessions.local else {
             return touched;

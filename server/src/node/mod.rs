@@ -19,6 +19,7 @@ mod full_disk;
 mod keeper;
 mod local_sessions;
 mod log_thread;
+mod masters;
 mod membership;
 mod read_only;
 mod requests;

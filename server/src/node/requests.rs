@@ -46,10 +46,12 @@ pub(super) struct Sessions {
     ending: HashMap<SessionId, Vec<Asker>>,
     /// Sessions among them whose end is being applied.
     ended: Vec<SessionId>,
-    /// Clients that wait for the leader's word on their session.
-    revalidating: HashMap<SessionId, ConnId>,
+    /// Who waits for the leader's word on a session, in the order in which it was asked.
+    revalidating: HashMap<SessionId, VecDeque<Asker>>,
     /// A learner's syncs on their way to the leader, oldest first.
-    syncs_sent: VecDeque<WriteRequest>,
+    syncs_sent: VecDeque<SyncOrigin>,
+    /// Sessions of our observers' clients, for the leader to be told of.
+    relayed: HashMap<SessionId, i32>,
     /// A leader's syncs that wait for a proposal to be applied.
     syncs_held: VecDeque<(Zxid, SyncOrigin)>,
     started: Instant,
@@ -66,6 +68,7 @@ impl Sessions {
             ended: Vec::new(),
             revalidating: HashMap::new(),
             syncs_sent: VecDeque::new(),
+            relayed: HashMap::new(),
             syncs_held: VecDeque::new(),
             started,
             next_round: started,
@@ -108,7 +111,8 @@ impl Engine {
         }
         self.pass_on(&request.request)?;
         if is_sync && self.link.is_some() {
-            self.sessions.syncs_sent.push_back(request);
+            let origin = SyncOrigin::Ours(request);
+            self.sessions.syncs_sent.push_back(origin);
         }
         Ok(())
     }
@@ -147,8 +151,16 @@ impl Engine {
         } else if self.decides() {
             let asker = Asker::Ours(conn);
             self.decide_session(asker, session, timeout_ms, self.me);
-        } else if let Some(link) = &self.link {
-            self.sessions.revalidating.insert(session, conn);
+        } else {
+            self.ask_leader(Asker::Ours(conn), session, timeout_ms);
+        }
+    }
+
+    /// Asks the leader whether a session lives.
+    fn ask_leader(&mut self, asker: Asker, session: SessionId, timeout_ms: i32) {
+        if let Some(link) = &self.link {
+            let askers = self.sessions.revalidating.entry(session).or_default();
+            askers.push_back(asker);
             link.send(FromLearner::Revalidate {
                 session,
                 timeout_ms,
@@ -165,6 +177,10 @@ impl Engine {
         let Some(owner) = self.learner_id(conn) else {
             return Ok(());
         };
+        if self.link.is_some() {
+            self.relay(conn, said);
+            return Ok(());
+        }
         match said {
             FromLearner::Ping { touched } => {
                 let now_ms = self.sessions.now_ms();
@@ -203,24 +219,62 @@ impl Engine {
         Ok(())
     }
 
+    /// Hands on what an observer of ours has for the leader, to whom its clients are ours.
+    /// Source: `ObserverMaster.java`, `FollowerZooKeeperServer.java` processObserverRequest.
+    fn relay(&mut self, conn: LearnerConn, said: FromLearner) {
+        match said {
+            FromLearner::Ping { touched } => self.sessions.relayed.extend(touched),
+            FromLearner::Revalidate {
+                session,
+                timeout_ms,
+            } => self.ask_leader(Asker::Learner(conn), session, timeout_ms),
+            FromLearner::Request { op, .. } => {
+                if op == OpCode::SYNC {
+                    let origin = SyncOrigin::Learner(conn);
+                    self.sessions.syncs_sent.push_back(origin);
+                }
+                if let Some(link) = &self.link {
+                    link.send(said);
+                }
+            }
+            FromLearner::Zab(_) => {}
+        }
+    }
+
     /// Our leader's message that does not concern consensus.
     pub(super) fn leader_said(&mut self, said: FromLeader) -> Result<(), NodeError> {
         match said {
             FromLeader::Revalidated { session, valid } => {
-                if let Some(conn) = self.sessions.revalidating.remove(&session) {
-                    self.service.revalidated(conn, session, valid);
-                }
+                self.leader_decided(session, valid);
             }
             FromLeader::Sync => {
                 // What was committed before it is applied before it is answered.
                 self.flush()?;
-                if let Some(request) = self.sessions.syncs_sent.pop_front() {
-                    self.service.synced(request.conn, request.request.xid);
+                if let Some(origin) = self.sessions.syncs_sent.pop_front() {
+                    self.answer_sync(origin);
                 }
             }
             FromLeader::Zab(_) => {}
         }
         Ok(())
+    }
+
+    /// The leader has said whether a session lives.
+    fn leader_decided(&mut self, session: SessionId, valid: bool) {
+        let Some(askers) = self.sessions.revalidating.get_mut(&session) else {
+            return;
+        };
+        let asker = askers.pop_front();
+        if askers.is_empty() {
+            self.sessions.revalidating.remove(&session);
+        }
+        if let Some(asker) = asker {
+            if valid && matches!(asker, Asker::Learner(_)) {
+                // For the leader it has not moved: we are where it was and where it is.
+                self.service.session_left(session);
+            }
+            self.answer_asker(asker, session, valid);
+        }
     }
 
     pub(super) fn answer_ping(&mut self) {
@@ -410,6 +464,11 @@ impl Engine {
         }
     }
 
+    /// Those that an observer of ours has heard from, once.
+    pub(super) fn drain_relayed(&mut self) -> impl Iterator<Item = (SessionId, i32)> {
+        self.sessions.relayed.drain()
+    }
+
     /// Begins to answer for all sessions: each has its whole timeout from now.
     pub(super) fn own_sessions(&mut self) {
         let now_ms = self.sessions.now_ms();
@@ -429,6 +488,7 @@ impl Engine {
         self.sessions.ended.clear();
         self.sessions.revalidating.clear();
         self.sessions.syncs_sent.clear();
+        self.sessions.relayed.clear();
         self.sessions.syncs_held.clear();
     }
 

@@ -9,6 +9,7 @@ use super::full_disk::FullDisk;
 use super::keeper::Keeper;
 use super::local_sessions::LocalSessions;
 use super::log_thread::LogThread;
+use super::masters::Masters;
 use super::read_only::ReadOnly;
 use super::requests::{Sessions, wall_now};
 use super::snapshots::Snapshots;
@@ -377,6 +378,7 @@ async fn connect_peers(
             .iter()
             .map(|(id, member)| (*id, member.address().quorum()))
             .collect::<BTreeMap<_, _>>(),
+        masters: Masters::new(config.quorum.observer_master_port),
         active: config.ensemble.clone(),
         seen: config.ensemble_next.clone(),
         files: DynamicConfigFiles::new(config.dynamic.clone(), config.file.clone()),

@@ -124,7 +124,7 @@ pub struct NodeStatus {
     pub voters: Vec<ServerId>,
     /// On the leader: who could take over at once.
     pub successor: Option<ServerId>,
-    /// On the leader: who follows.
+    /// On the leader: who follows. On a follower: who observes through it.
     pub learners: Vec<LearnerStatus>,
     /// Why it takes no part for now, as a full disk: a sentence for people.
     pub fault: Option<String>,

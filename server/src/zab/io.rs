@@ -19,7 +19,8 @@ pub enum Input {
         /// What it says.
         notification: Notification,
     },
-    /// A learner's message to us. The first one of a connection introduces it.
+    /// A learner's message to us, or an observer's while we follow. The first one of a connection
+    /// introduces it.
     FromLearner {
         /// On which connection.
         conn: LearnerConn,

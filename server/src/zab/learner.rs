@@ -3,9 +3,10 @@
 
 use super::config::Config;
 use super::history::Entry;
+use super::hosting::{Hosting, NOT_LEADING};
 use super::membership::Role;
 use super::message::{LeaderMessage, LearnerMessage};
-use super::{Core, Next, NowMs, Output};
+use super::{Core, LearnerConn, Next, NowMs, Output};
 use crate::ids::{Epoch, ServerId, Zxid};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -44,6 +45,8 @@ pub(super) struct Learner {
     snapshot_end: Option<Zxid>,
     /// The configuration that came with NEWLEADER, in force with UPTODATE.
     established: Option<Arc<Config>>,
+    /// Observers that learn from us.
+    hosting: Hosting,
     last_heard: NowMs,
 }
 
@@ -57,6 +60,7 @@ impl Learner {
             unacked: VecDeque::new(),
             snapshot_end: None,
             established: None,
+            hosting: Hosting::default(),
             last_heard: now,
         }
     }
@@ -77,6 +81,33 @@ impl Learner {
         self.last_heard = now;
     }
 
+    pub(super) fn hosting(&self) -> &Hosting {
+        &self.hosting
+    }
+
+    pub(super) fn hosting_mut(&mut self) -> &mut Hosting {
+        &mut self.hosting
+    }
+
+    /// An observer's message to us.
+    pub(super) fn host(
+        &mut self,
+        core: &Core,
+        now: NowMs,
+        conn: LearnerConn,
+        message: LearnerMessage,
+        out: &mut Vec<Output>,
+    ) {
+        if self.is_serving() && self.role == Role::Participant {
+            self.hosting.receive(core, now, conn, message, out);
+        } else {
+            out.push(Output::CloseLearner {
+                conn,
+                reason: NOT_LEADING,
+            });
+        }
+    }
+
     fn patience_ms(&self, core: &Core) -> u64 {
         match self.stage {
             Stage::Serving | Stage::AwaitingUpToDate => core.settings.sync_ms(),
@@ -85,10 +116,14 @@ impl Learner {
     }
 
     pub(super) fn next_deadline(&self, core: &Core) -> NowMs {
-        self.last_heard.plus(self.patience_ms(core) + 1)
+        let own = self.last_heard.plus(self.patience_ms(core) + 1);
+        self.hosting
+            .next_deadline()
+            .map_or(own, |ping| ping.min(own))
     }
 
-    pub(super) fn tick(&self, core: &Core, now: NowMs) -> Next {
+    pub(super) fn tick(&mut self, core: &Core, now: NowMs, out: &mut Vec<Output>) -> Next {
+        self.hosting.tick(core, now, out);
         let limit_ms = self.patience_ms(core);
         if now > self.last_heard.plus(limit_ms) {
             Next::Look(format!(
@@ -211,7 +246,14 @@ impl Learner {
                 }
                 next
             }
-            LeaderMessage::Commit { zxid } => self.commit(core, zxid, out),
+            LeaderMessage::Commit { zxid } => match self.commit(core, zxid, out) {
+                Ok(Some(entry)) => {
+                    self.hosting.committed(core, &entry, None, out);
+                    Next::Stay
+                }
+                Ok(None) => Next::Stay,
+                Err(next) => next,
+            },
             LeaderMessage::CommitAndActivate { zxid, leader } => {
                 self.commit_and_activate(core, zxid, leader, out)
             }
@@ -315,21 +357,26 @@ impl Learner {
         self.snapshot_end.is_some_and(|end| zxid <= end)
     }
 
-    fn commit(&mut self, core: &mut Core, zxid: Zxid, out: &mut Vec<Output>) -> Next {
+    /// Commits the next proposal and returns it; nothing where the tree that the leader sent has it.
+    fn commit(
+        &mut self,
+        core: &mut Core,
+        zxid: Zxid,
+        out: &mut Vec<Output>,
+    ) -> Result<Option<Entry>, Next> {
         if self.is_in_snapshot(zxid) {
-            return Next::Stay;
+            return Ok(None);
         }
         match core.history.pending().front().map(|entry| entry.zxid) {
             Some(head) if head == zxid => {
-                if let Some(entry) = core.history.commit_next() {
-                    out.push(Output::Deliver(entry));
-                }
-                Next::Stay
+                let committed = core.history.commit_next();
+                out.extend(committed.clone().map(Output::Deliver));
+                Ok(committed)
             }
-            head => Next::Look(format!(
+            head => Err(Next::Look(format!(
                 "leader {} committed {zxid}, but our next proposal is {head:?}",
                 self.leader
-            )),
+            ))),
         }
     }
 
@@ -342,21 +389,20 @@ impl Learner {
         leader: ServerId,
         out: &mut Vec<Output>,
     ) -> Next {
-        let head = core.history.pending().front();
-        let config = head
-            .filter(|head| head.zxid == zxid)
-            .and_then(|head| core.config_of_proposal(&head.payload));
-        let next = self.commit(core, zxid, out);
-        let (Next::Stay, Some(config)) = (&next, config) else {
-            return next;
+        let entry = match self.commit(core, zxid, out) {
+            Ok(Some(entry)) => entry,
+            Ok(None) => return Next::Stay,
+            Err(next) => return next,
         };
-        let activated = core.activate(Arc::new(config), out);
-        if leader != self.leader {
-            Next::Follow(leader, "the reconfiguration names another leader")
-        } else if activated.role_changed {
-            Next::Follow(leader, ROLE_CHANGED)
-        } else {
-            Next::Stay
+        let config = core.config_of_proposal(&entry.payload);
+        let activated = config.map(|config| core.activate(Arc::new(config), out));
+        self.hosting.committed(core, &entry, Some(leader), out);
+        match activated {
+            Some(_) if leader != self.leader => {
+                Next::Follow(leader, "the reconfiguration names another leader")
+            }
+            Some(activated) if activated.role_changed => Next::Follow(leader, ROLE_CHANGED),
+            _ => Next::Stay,
         }
     }
 

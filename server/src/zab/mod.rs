@@ -23,6 +23,7 @@
 mod config;
 mod election;
 mod history;
+mod hosting;
 mod io;
 mod leader;
 mod learner;
@@ -59,7 +60,8 @@ impl NowMs {
     }
 }
 
-/// One connection of a learner to us, leading. Never used twice by a process.
+/// One connection of a learner to us, leading, or of an observer to us, following. Never used twice
+/// by a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LearnerConn(pub u64);
 
@@ -229,23 +231,31 @@ impl Zab {
             }
             Input::FromLearner { conn, message } => match &mut self.phase {
                 Phase::Leading(leader) => leader.receive(&mut self.core, now, conn, message, out),
-                Phase::Looking | Phase::Learning(_) => {
+                Phase::Learning(learner) => {
+                    learner.host(&self.core, now, conn, message, out);
+                    Next::Stay
+                }
+                Phase::Looking => {
                     out.push(Output::CloseLearner {
                         conn,
-                        reason: "this member does not lead",
+                        reason: hosting::NOT_LEADING,
                     });
                     Next::Stay
                 }
             },
             Input::LearnerHeard { conn } => {
-                if let Phase::Leading(leader) = &mut self.phase {
-                    leader.heard(now, conn);
+                match &mut self.phase {
+                    Phase::Leading(leader) => leader.heard(now, conn),
+                    Phase::Learning(learner) => learner.hosting_mut().heard(now, conn),
+                    Phase::Looking => {}
                 }
                 Next::Stay
             }
             Input::LearnerGone { conn } => {
-                if let Phase::Leading(leader) = &mut self.phase {
-                    leader.gone(conn);
+                match &mut self.phase {
+                    Phase::Leading(leader) => leader.gone(conn),
+                    Phase::Learning(learner) => learner.hosting_mut().gone(conn),
+                    Phase::Looking => {}
                 }
                 Next::Stay
             }
@@ -350,21 +360,23 @@ impl Zab {
         }
     }
 
-    /// The learners of a leader, with what it knows of them; empty elsewhere.
+    /// The learners of a leader and the observers of a follower, with what it knows of them.
     #[must_use]
     pub fn learners(&self) -> Vec<LearnerView> {
         match &self.phase {
             Phase::Leading(leader) => leader.views(),
-            Phase::Looking | Phase::Learning(_) => Vec::new(),
+            Phase::Learning(learner) => learner.hosting().views(),
+            Phase::Looking => Vec::new(),
         }
     }
 
-    /// Who is behind a learner's connection, while leading.
+    /// Who is behind the connection of one that learns from this member.
     #[must_use]
     pub fn learner_id(&self, conn: LearnerConn) -> Option<ServerId> {
         match &self.phase {
             Phase::Leading(leader) => leader.learner_id(conn),
-            Phase::Looking | Phase::Learning(_) => None,
+            Phase::Learning(learner) => learner.hosting().learner_id(conn),
+            Phase::Looking => None,
         }
     }
 
@@ -455,7 +467,7 @@ impl Zab {
                 self.decide(now, out);
                 Next::Stay
             }
-            Phase::Learning(learner) => learner.tick(&self.core, now),
+            Phase::Learning(learner) => learner.tick(&self.core, now, out),
             Phase::Leading(leader) => leader.tick(&mut self.core, now, out),
         }
     }

@@ -2,11 +2,54 @@
 //! Source: `LearnerHandler.java` syncFollower and queueCommittedProposals.
 
 use super::history::{Entry, History};
+use super::membership::Role;
+use super::message::LeaderMessage;
+use super::{LearnerConn, Output};
 use crate::ids::Zxid;
+
+/// Sends a learner whose log ends at `last_logged` what is committed and not there, and says up to
+/// where that is.
+pub(super) fn bring(
+    history: &History,
+    conn: LearnerConn,
+    role: Role,
+    last_logged: Option<Zxid>,
+    out: &mut Vec<Output>,
+) -> Zxid {
+    let committed = history.committed();
+    let send = |message| Output::ToLearner { conn, message };
+    let missing = match plan(history, last_logged) {
+        Plan::Diff(missing) => {
+            out.push(send(LeaderMessage::Diff { zxid: committed }));
+            missing
+        }
+        Plan::Trunc(zxid, missing) => {
+            out.push(send(LeaderMessage::Trunc { zxid }));
+            missing
+        }
+        Plan::Snap => {
+            out.push(Output::SnapshotToLearner {
+                conn,
+                zxid: committed,
+            });
+            Vec::new()
+        }
+    };
+    for Entry { zxid, payload } in missing {
+        match role {
+            Role::Participant => {
+                out.push(send(LeaderMessage::Proposal { zxid, payload }));
+                out.push(send(LeaderMessage::Commit { zxid }));
+            }
+            Role::Observer => out.push(send(LeaderMessage::Inform { zxid, payload })),
+        }
+    }
+    committed
+}
 
 /// The way to synchronise one learner.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Plan {
+enum Plan {
     /// Send DIFF and these committed transactions.
     Diff(Vec<Entry>),
     /// Send TRUNC to this position, then these committed transactions.
@@ -15,8 +58,8 @@ pub(super) enum Plan {
     Snap,
 }
 
-/// Decides by where the learner's log ends, all of the leader's own log being committed.
-pub(super) fn plan(history: &History, learner_end: Option<Zxid>) -> Plan {
+/// Decides by where the learner's log ends.
+fn plan(history: &History, learner_end: Option<Zxid>) -> Plan {
     let Some(end) = learner_end else {
         // A disk that was never initialised holds nothing that could go on.
         return Plan::Snap;

@@ -398,3 +398,127 @@ fn what_is_left_after_a_cut_is_durable_without_another_word() {
         [Output::WriteCurrentEpoch(Epoch(3)), ack(Epoch(3).start())]
     );
 }
+
+const OBSERVER: ServerId = ServerId(9);
+
+/// A follower that serves, its log `1-1, 1-2` committed and `2-1` proposed.
+fn serving() -> Member {
+    let mut member = Member::follow(2, vec![entry(1, 1), entry(1, 2)]);
+    member.hear(new_leader(2));
+    member.hear(LeaderMessage::UpToDate);
+    member.hear(proposal(2, 1));
+    member
+}
+
+fn info(role: Role, accepted_epoch: i64) -> LearnerMessage {
+    LearnerMessage::Info {
+        id: OBSERVER,
+        role,
+        accepted_epoch: Epoch(accepted_epoch),
+        config_version: 0,
+    }
+}
+
+fn ack_epoch(end: Entry) -> LearnerMessage {
+    LearnerMessage::AckEpoch {
+        last_logged: Some(end.zxid),
+        current_epoch: Some(Epoch(1)),
+    }
+}
+
+fn to_observer(message: LeaderMessage) -> Output {
+    let conn = CONN;
+    Output::ToLearner { conn, message }
+}
+
+fn inform(Entry { zxid, payload }: Entry) -> Output {
+    to_observer(LeaderMessage::Inform { zxid, payload })
+}
+
+#[test]
+fn a_follower_tells_its_observers_what_is_committed_and_nothing_else() {
+    let mut member = serving();
+    let epoch = Epoch(2);
+    assert_eq!(
+        member.learn(info(Role::Observer, 1)),
+        [to_observer(LeaderMessage::Info { epoch })]
+    );
+    assert_eq!(
+        member.learn(ack_epoch(entry(1, 1))),
+        [
+            to_observer(LeaderMessage::Diff {
+                zxid: entry(1, 2).zxid
+            }),
+            inform(entry(1, 2)),
+            to_observer(new_leader(2)),
+        ]
+    );
+    let begun = LearnerMessage::Ack {
+        zxid: epoch.start(),
+    };
+    assert_eq!(
+        member.learn(begun.clone()),
+        [to_observer(LeaderMessage::UpToDate)]
+    );
+    assert_eq!(member.learn(begun), []);
+    assert_eq!(
+        member.hear(commit(2, 1)),
+        [Output::Deliver(entry(2, 1)), inform(entry(2, 1))]
+    );
+    assert_eq!(member.zab.learner_id(CONN), Some(OBSERVER));
+    // It has its pings, and is let go where it does not answer them.
+    let ping = to_observer(LeaderMessage::Ping {
+        zxid: entry(2, 1).zxid,
+    });
+    assert!(member.step(Input::Tick).contains(&ping));
+    member.now = member.now.plus(5 * 2000 + 1);
+    member.step(Input::LeaderHeard);
+    let out = member.step(Input::Tick);
+    assert!(matches!(out[..], [Output::CloseLearner { conn: CONN, .. }]));
+    assert_eq!(member.zab.learners(), []);
+}
+
+#[test]
+fn an_observer_that_has_more_than_this_follower_knows_to_be_committed_waits_for_it() {
+    let mut member = serving();
+    member.learn(info(Role::Observer, 2));
+    assert_eq!(member.learn(ack_epoch(entry(2, 2))), []);
+    assert_eq!(
+        member.hear(commit(2, 1)),
+        [Output::Deliver(entry(2, 1))],
+        "it is not told of what it has"
+    );
+    member.hear(proposal(2, 2));
+    assert_eq!(
+        member.hear(commit(2, 2)),
+        [
+            Output::Deliver(entry(2, 2)),
+            to_observer(LeaderMessage::Diff {
+                zxid: entry(2, 2).zxid
+            }),
+            to_observer(new_leader(2)),
+        ]
+    );
+}
+
+#[test]
+fn what_only_an_observer_has_of_an_earlier_epoch_is_cut_off_by_a_follower_too() {
+    let mut member = serving();
+    member.learn(info(Role::Observer, 1));
+    let out = member.learn(ack_epoch(entry(1, 9)));
+    let trunc = to_observer(LeaderMessage::Trunc {
+        zxid: entry(1, 2).zxid,
+    });
+    assert_eq!(out[0], trunc);
+}
+
+#[test]
+fn only_observers_learn_from_a_follower_and_only_while_it_serves() {
+    let refused = |out: Vec<Output>| matches!(out[..], [Output::CloseLearner { conn: CONN, .. }]);
+    assert!(refused(serving().learn(info(Role::Participant, 1))));
+    assert!(refused(serving().learn(info(Role::Observer, 3))));
+    let mut joining = Member::follow(2, vec![entry(1, 1)]);
+    assert!(refused(joining.learn(info(Role::Observer, 1))));
+    let (mut looking, _) = Member::start(durable(1, vec![entry(1, 1)]));
+    assert!(refused(looking.learn(info(Role::Observer, 1))));
+}

@@ -62,6 +62,7 @@ impl World {
             | "the member has connected anew"
             | "its history is ahead of ours"
             | "its configuration is newer than ours"
+            | "it agreed to a later epoch than ours"
             | "it was silent for too long" => return Ok(()),
             "it acknowledged an epoch out of turn" | "it introduced itself twice" => {
                 Triggered::StateInconsistent

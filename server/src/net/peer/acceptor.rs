@@ -28,6 +28,13 @@ impl Acceptor {
         }
     }
 
+    /// Accepts no longer. Connections that stand go on.
+    pub(super) fn stop(&self) {
+        if let Some(old) = self.task.lock().take() {
+            old.abort();
+        }
+    }
+
     /// Listens at `bind` from now on and has `accept` take the connections in, once that can be.
     pub(super) fn move_to<F, T>(&self, runtime: &Handle, what: &'static str, bind: Bind, accept: F)
     where
@@ -40,7 +47,7 @@ impl Acceptor {
                 match listen(&bind).await {
                     Ok(listener) => break listener,
                     Err(error) => {
-                        warn!(%bind, %error, "can't listen {what} at the address of the new configuration yet");
+                        warn!(%bind, %error, "can't listen {what} yet");
                     }
                 }
                 sleep(pause).await;

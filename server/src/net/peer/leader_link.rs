@@ -1,4 +1,5 @@
-//! Our connection to the leader. Source: `Learner.java` connectToLeader, readPacket.
+//! Our connection to the leader, or to the follower that we observe through.
+//! Source: `Learner.java` connectToLeader, readPacket.
 
 use super::address::connect;
 use super::packets::read_packet;
@@ -12,12 +13,13 @@ use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_util::io::SyncIoBridge;
-use tracing::debug;
+use tracing::{debug, info};
 
 /// Packets to the leader are encoded together up to this many bytes a write.
 const WRITE_BYTES: usize = 256 * 1024;
@@ -37,6 +39,17 @@ pub struct LinkSettings {
     pub extended_types: bool,
 }
 
+/// A place to learn from.
+#[derive(Clone, Debug)]
+pub struct Destination {
+    /// Its name.
+    pub address: HostPort,
+    /// Where the election last saw it; it is dialled there first.
+    pub seen: Option<IpAddr>,
+    /// It is dialled once the others were tried for so long.
+    pub after: Duration,
+}
+
 /// A connection to a leader, or the attempt to make one. Dropping it closes it.
 pub struct LeaderLink {
     queue: mpsc::UnboundedSender<FromLearner>,
@@ -50,21 +63,20 @@ impl Drop for LeaderLink {
 }
 
 impl LeaderLink {
-    /// Dials `leader`, first where the election last saw it, and reports as link number `link`.
+    /// Dials these in their order until one answers, and reports as link number `link`.
     #[must_use]
     pub fn start(
         runtime: &tokio::runtime::Handle,
         link: u64,
-        leader: HostPort,
-        seen: Option<IpAddr>,
+        destinations: Vec<Destination>,
         settings: LinkSettings,
         sink: PeerSink,
     ) -> Self {
         let (queue, queued) = mpsc::unbounded_channel();
         let task = runtime.spawn(async move {
-            let reason = match run(link, &leader, seen, &settings, &sink, queued).await {
+            let reason = match run(link, &destinations, &settings, &sink, queued).await {
                 Ok(never) => match never {},
-                Err(error) => format!("{leader}: {error}"),
+                Err((address, error)) => format!("{address}: {error}"),
             };
             sink(PeerEvent::LeaderGone { link, reason });
         });
@@ -82,23 +94,46 @@ enum Never {}
 
 async fn run(
     link: u64,
-    leader: &HostPort,
-    seen: Option<IpAddr>,
+    destinations: &[Destination],
+    settings: &LinkSettings,
+    sink: &PeerSink,
+    queued: mpsc::UnboundedReceiver<FromLearner>,
+) -> Result<Never, (HostPort, io::Error)> {
+    let (address, stream) = dial(destinations, settings).await?;
+    if destinations.len() > 1 {
+        info!(%address, "learning from");
+    }
+    let ended = learn(link, stream, settings, sink, queued).await;
+    ended.map_err(|error| (address, error))
+}
+
+/// Tries each in turn, and all of them again while there is time.
+async fn dial(
+    destinations: &[Destination],
+    settings: &LinkSettings,
+) -> Result<(HostPort, TcpStream), (HostPort, io::Error)> {
+    let begun = Instant::now();
+    let deadline = begun + settings.patience;
+    loop {
+        let due = destinations.iter();
+        for Destination { address, seen, .. } in due.filter(|to| begun.elapsed() >= to.after) {
+            match connect(address, *seen, settings.dial_timeout).await {
+                Ok(stream) => return Ok((address.clone(), stream)),
+                Err(error) if Instant::now() >= deadline => return Err((address.clone(), error)),
+                Err(error) => debug!(%address, %error, "can't be reached yet"),
+            }
+        }
+        sleep(RETRY).await;
+    }
+}
+
+async fn learn(
+    link: u64,
+    stream: TcpStream,
     settings: &LinkSettings,
     sink: &PeerSink,
     queued: mpsc::UnboundedReceiver<FromLearner>,
 ) -> io::Result<Never> {
-    let deadline = Instant::now() + settings.patience;
-    let stream = loop {
-        match connect(leader, seen, settings.dial_timeout).await {
-            Ok(stream) => break stream,
-            Err(error) if Instant::now() >= deadline => return Err(error),
-            Err(error) => {
-                debug!(%leader, %error, "the leader can't be reached yet");
-                sleep(RETRY).await;
-            }
-        }
-    };
     let (read, write) = stream.into_split();
     sink(PeerEvent::LeaderConnected { link });
     // The two halves end together, whichever ends first.

@@ -1,5 +1,6 @@
-//! Learners' connections to us: accepted at any time, read only while we lead.
-//! Source: `LearnerHandler.java`.
+//! Learners' connections to us: accepted at any time, read only while we lead. And observers', at a
+//! port of their own, which is open only while we follow.
+//! Source: `LearnerHandler.java`, `ObserverMaster.java`.
 
 use super::acceptor::Acceptor;
 use super::packets::read_packet;
@@ -13,7 +14,7 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -45,6 +46,15 @@ pub enum ToLearner {
     },
 }
 
+/// Where a connection comes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Door {
+    /// At the leader's port.
+    Learners,
+    /// At the observers' port of a follower.
+    Observers,
+}
+
 struct Conn {
     queue: mpsc::UnboundedSender<ToLearner>,
     tasks: Vec<JoinHandle<()>>,
@@ -53,6 +63,9 @@ struct Conn {
 struct Shared {
     leading: watch::Sender<bool>,
     acceptor: Acceptor,
+    /// Whether observers are let in, by their own door.
+    hosting: AtomicBool,
+    observer_acceptor: Acceptor,
     conns: Mutex<HashMap<LearnerConn, Conn>>,
     next: AtomicU64,
     patience: Duration,
@@ -80,6 +93,8 @@ impl LearnerNet {
             shared: Arc::new(Shared {
                 leading: watch::channel(false).0,
                 acceptor: Acceptor::default(),
+                hosting: AtomicBool::new(false),
+                observer_acceptor: Acceptor::default(),
                 conns: Mutex::default(),
                 next: AtomicU64::new(1),
                 patience,
@@ -87,7 +102,7 @@ impl LearnerNet {
                 sink,
             }),
         };
-        let accepting = tokio::spawn(net.clone().accept(listener));
+        let accepting = tokio::spawn(net.clone().accept(listener, Door::Learners));
         net.shared.acceptor.run(accepting);
         net
     }
@@ -98,13 +113,27 @@ impl LearnerNet {
         self.shared
             .acceptor
             .move_to(runtime, "for learners", bind, |listener| {
-                net.accept(listener)
+                net.accept(listener, Door::Learners)
             });
     }
 
-    /// Lets learners in, or closes all of their connections.
+    /// Lets observers in at `bind`, until [`LearnerNet::set_leading`]. Who does not follow does not
+    /// listen there, so that an observer finds the next one at once.
+    pub fn host_observers(&self, runtime: &Handle, bind: Bind) {
+        self.shared.hosting.store(true, Ordering::Release);
+        let net = self.clone();
+        self.shared
+            .observer_acceptor
+            .move_to(runtime, "for observers", bind, |listener| {
+                net.accept(listener, Door::Observers)
+            });
+    }
+
+    /// Lets learners in, or closes all connections, observers' too.
     pub fn set_leading(&self, leading: bool) {
         self.shared.leading.send_replace(leading);
+        self.shared.hosting.store(false, Ordering::Release);
+        self.shared.observer_acceptor.stop();
         if !leading {
             let conns = std::mem::take(&mut *self.shared.conns.lock());
             for (_, conn) in conns {
@@ -129,12 +158,12 @@ impl LearnerNet {
         }
     }
 
-    async fn accept(self, listener: TcpListener) {
+    async fn accept(self, listener: TcpListener, door: Door) {
         loop {
             match listener.accept().await {
                 Ok((stream, from)) => {
                     debug!(%from, "a learner connects");
-                    tokio::spawn(self.clone().admit(stream));
+                    tokio::spawn(self.clone().admit(stream, door));
                 }
                 Err(error) => {
                     warn!(%error, "can't accept a learner");
@@ -144,13 +173,22 @@ impl LearnerNet {
         }
     }
 
+    fn is_open(&self, door: Door) -> bool {
+        match door {
+            Door::Learners => *self.shared.leading.borrow(),
+            Door::Observers => self.shared.hosting.load(Ordering::Acquire),
+        }
+    }
+
     /// Waits until we lead, since a learner may know of our election before we do, then starts
     /// the connection's tasks.
-    async fn admit(self, stream: TcpStream) {
-        let mut leading = self.shared.leading.subscribe();
-        let waited = timeout(self.shared.patience, leading.wait_for(|leading| *leading)).await;
-        if !matches!(waited, Ok(Ok(_))) {
-            return;
+    async fn admit(self, stream: TcpStream, door: Door) {
+        if door == Door::Learners {
+            let mut leading = self.shared.leading.subscribe();
+            let waited = timeout(self.shared.patience, leading.wait_for(|leading| *leading)).await;
+            if !matches!(waited, Ok(Ok(_))) {
+                return;
+            }
         }
         if stream.set_nodelay(true).is_err() {
             return;
@@ -159,7 +197,7 @@ impl LearnerNet {
         let (read, write) = stream.into_split();
         let (queue, queued) = mpsc::unbounded_channel();
         let mut conns = self.shared.conns.lock();
-        if conns.len() >= LEARNERS_MAX || !*self.shared.leading.borrow() {
+        if conns.len() >= LEARNERS_MAX || !self.is_open(door) {
             return;
         }
         let tasks = vec![

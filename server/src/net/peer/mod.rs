@@ -12,7 +12,7 @@ mod packets;
 
 pub use address::{Bind, listen};
 pub use election::ElectionNet;
-pub use leader_link::{LeaderLink, LinkSettings};
+pub use leader_link::{Destination, LeaderLink, LinkSettings};
 pub use learners::{LearnerNet, ToLearner};
 
 use crate::ids::{ServerId, Zxid};

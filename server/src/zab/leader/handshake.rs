@@ -7,7 +7,7 @@ use crate::zab::election::Candidate;
 use crate::zab::history::Entry;
 use crate::zab::membership::Role;
 use crate::zab::message::LeaderMessage;
-use crate::zab::sync::{self, Plan};
+use crate::zab::sync;
 use crate::zab::{Core, LearnerConn, Next, NowMs, Output};
 
 impl Leader {
@@ -128,34 +128,8 @@ impl Leader {
         let Some(learner) = self.learners.get_mut(&conn) else {
             return;
         };
-        let committed = core.history.committed();
+        let committed = sync::bring(&core.history, conn, learner.role, last_logged, out);
         let send = |message| Output::ToLearner { conn, message };
-        let missing = match sync::plan(&core.history, last_logged) {
-            Plan::Diff(missing) => {
-                out.push(send(LeaderMessage::Diff { zxid: committed }));
-                missing
-            }
-            Plan::Trunc(zxid, missing) => {
-                out.push(send(LeaderMessage::Trunc { zxid }));
-                missing
-            }
-            Plan::Snap => {
-                out.push(Output::SnapshotToLearner {
-                    conn,
-                    zxid: committed,
-                });
-                Vec::new()
-            }
-        };
-        for Entry { zxid, payload } in missing {
-            match learner.role {
-                Role::Participant => {
-                    out.push(send(LeaderMessage::Proposal { zxid, payload }));
-                    out.push(send(LeaderMessage::Commit { zxid }));
-                }
-                Role::Observer => out.push(send(LeaderMessage::Inform { zxid, payload })),
-            }
-        }
         if learner.role == Role::Participant {
             for Entry { zxid, payload } in core.history.pending() {
                 learner.unacked_since.get_or_insert((*zxid, now));

@@ -4,6 +4,7 @@ mod failing;
 mod layouts;
 mod local_sessions;
 mod moving;
+mod observing;
 mod reconfiguring;
 mod synchronizing;
 mod weighing;
@@ -47,5 +48,6 @@ pub(crate) fn all() -> Vec<Case> {
     cases.extend(moving::cases());
     cases.extend(reconfiguring::cases());
     cases.extend(weighing::cases());
+    cases.extend(observing::cases());
     cases
 }
