@@ -314,7 +314,13 @@ impl Learner {
         };
         let seen = core.configs.seen();
         let is_proposed = seen.is_some_and(|seen| pending(seen.version));
-        match core.newer_config_of(text) {
+        // A transaction's that has not come: who observes gets it when it is committed.
+        let end = core.history.end();
+        let to_come = |version: Zxid| version.counter() > 0 && version > end;
+        let told = core
+            .newer_config_of(text)
+            .filter(|config| !to_come(config.version));
+        match told {
             // A Java leader's, proposed and not committed: COMMITANDACTIVATE says when.
             Some(config) if pending(config.version) => {}
             Some(config) => {

@@ -522,3 +522,64 @@ fn only_observers_learn_from_a_follower_and_only_while_it_serves() {
     let (mut looking, _) = Member::start(durable(1, vec![entry(1, 1)]));
     assert!(refused(looking.learn(info(Role::Observer, 1))));
 }
+
+/// A configuration whose text is its version alone.
+fn config_at(text: &str) -> Option<Config> {
+    let version = i64::from_str_radix(text.strip_prefix("version=")?, 16).ok()?;
+    Some(Config {
+        version: Zxid(version),
+        text: text.to_owned(),
+        ..Config::fixed(Membership::new([LEADER, OTHER], [ME]))
+    })
+}
+
+/// An observer in epoch 2 whose leader has told it `text` with NEWLEADER, behind `2-1`; with what
+/// UPTODATE brought about.
+fn observing(text: &str) -> (Member, Vec<Output>) {
+    let past = durable(1, vec![entry(1, 1)]);
+    let (member, mut out) = Member::start(past.clone());
+    let settings = Settings {
+        config: Config::fixed(Membership::new([LEADER, OTHER], [ME])),
+        reconfig_enabled: true,
+        codec: Codec {
+            of_text: config_at,
+            of_proposal: |payload| config_at(std::str::from_utf8(payload).ok()?),
+        },
+        ..member.zab.settings()
+    };
+    let now = member.now;
+    let zab = Zab::new(settings, past, now, &mut out);
+    let mut member = Member { zab, now };
+    member.join(2);
+    let Entry { zxid, payload } = entry(2, 1);
+    member.hear(LeaderMessage::Diff { zxid });
+    member.hear(LeaderMessage::Inform { zxid, payload });
+    member.hear(LeaderMessage::NewLeader {
+        zxid: Epoch(2).start(),
+        config_text: text.to_owned(),
+    });
+    member.step(Input::Persisted { zxid });
+    let out = member.hear(LeaderMessage::UpToDate);
+    assert!(out.contains(&Output::Serve));
+    (member, out)
+}
+
+fn activates(out: &[Output]) -> bool {
+    let mut out = out.iter();
+    out.any(|output| matches!(output, Output::ConfigActivated(_)))
+}
+
+#[test]
+fn an_observer_lives_by_no_configuration_whose_transaction_has_not_come() {
+    let (_, out) = observing("version=200000001");
+    assert!(activates(&out), "{out:?}");
+    let (mut member, out) = observing("version=200000002");
+    assert!(!activates(&out), "{out:?}");
+    assert!(member.zab.config_seen().is_none());
+    let out = member.hear(LeaderMessage::InformAndActivate {
+        zxid: Zxid::new(Epoch(2), 2),
+        payload: Bytes::from("version=200000002"),
+        leader: LEADER,
+    });
+    assert!(activates(&out), "{out:?}");
+}
