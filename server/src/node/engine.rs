@@ -87,6 +87,8 @@ pub(super) struct Engine {
     pub(super) links_made: u64,
     /// A tree that came with SNAP, until the consensus says to take it.
     pub(super) incoming: Option<Box<Database>>,
+    /// Consensus counts this disk as empty until the leader's tree comes, and the disk is not.
+    pub(super) counts_as_empty: bool,
     /// Our own proposals, parsed, oldest first.
     pub(super) proposed: VecDeque<TxnEntry>,
     /// Committed and not applied yet.
@@ -105,6 +107,11 @@ impl Engine {
     pub(super) fn run(mut self, events: &mpsc::Receiver<NodeEvent>) -> Result<(), NodeError> {
         let result = loop {
             let problem = match self.turn_over(events) {
+                Err(NodeError::LeaderLostBeforeItsTree) => match self.begin_anew() {
+                    Ok(()) => continue,
+                    Err(NodeError::Storage(problem)) if problem.is_disk_full() => problem,
+                    Err(error) => break Err(error),
+                },
                 Err(NodeError::Storage(problem)) if problem.is_disk_full() => problem,
                 result => break result,
             };
@@ -363,6 +370,9 @@ impl Engine {
                 warn!(reason, "looking for a leader");
                 self.stop_serving()?;
                 self.read_only.looking(Instant::now());
+                if self.counts_as_empty && !self.leaving {
+                    return Err(NodeError::LeaderLostBeforeItsTree);
+                }
             }
             Output::Lead => {
                 self.end_read_only();
@@ -531,6 +541,7 @@ impl Engine {
             Ok(()) => {}
             Err(NodeError::Storage(StorageError::CantTruncate { .. })) => {
                 warn!(%to, "this disk can't be taken back so far; the whole tree is asked for");
+                self.counts_as_empty = true;
                 return self.step(Input::HistoryUnusable);
             }
             Err(error) => return Err(error),
@@ -562,6 +573,7 @@ impl Engine {
             snapshots.forget_newer(zxid)
         })?;
         self.service.replace_database(*database);
+        self.counts_as_empty = false;
         Ok(())
     }
 

@@ -36,6 +36,9 @@ pub enum NodeError {
         /// Its position.
         zxid: Zxid,
     },
+    /// Not the end: the member begins anew, with what its disk has.
+    #[error("the leader went before the tree came that was to replace this member's history")]
+    LeaderLostBeforeItsTree,
     /// A port can't be listened on.
     #[error("can't listen on {what} {address}: {source}")]
     Listen {

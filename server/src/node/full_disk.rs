@@ -2,6 +2,8 @@
 //! waits; once there is room it reads its disk anew and comes back as after a restart, knowing
 //! nothing but what is durable. So a full disk never acknowledges, never votes with what it only
 //! has in memory, never leads, and needs nobody to start it again.
+//!
+//! And a disk that holds more than its member counts as having, for the same way back.
 
 use super::alone::Alone;
 use super::disk::{HEARTBEAT, OpenDisk, durable, long};
@@ -96,6 +98,15 @@ impl Engine {
         }
     }
 
+    /// Begins as after a restart: the disk has more than this member counts as having.
+    pub(super) fn begin_anew(&mut self) -> Result<(), NodeError> {
+        warn!("the leader went before its tree came: going on from this disk as it is");
+        self.leave_ensemble("this disk is read anew".to_owned());
+        self.read_disk_anew()?;
+        self.service.status.write().fault = None;
+        Ok(())
+    }
+
     /// Says no more to anybody, and forgets what was under way.
     fn leave_ensemble(&mut self, fault: String) {
         self.serving = false;
@@ -177,6 +188,7 @@ impl Engine {
             }
         };
         self.order = order;
+        self.counts_as_empty = false;
         self.status_is_stale = true;
         Ok(())
     }

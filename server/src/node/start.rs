@@ -300,6 +300,7 @@ pub(super) async fn prepare(
             link: None,
             links_made: 0,
             incoming: None,
+            counts_as_empty: false,
             proposed: VecDeque::new(),
             deliveries: Vec::new(),
             to_log: Vec::new(),

@@ -227,7 +227,14 @@ impl World {
                 self.dies_in_the_middle(who, &output);
                 break;
             }
+            let looks = matches!(output, Output::Looking { .. });
             self.one_output(who, output)?;
+            if looks && self.members[who].forgotten {
+                // The leader went before its tree came: it goes on from its disk as it is.
+                self.crash(who, false);
+                self.start_later(who, 1);
+                break;
+            }
         }
         Ok(())
     }

@@ -349,10 +349,6 @@ impl Run {
             world.members[who].cant_truncate = false;
             world.members[who].paused_until = world.members[who].paused_until.min(world.now);
             world.free_disk(who);
-            if world.members[who].forgotten {
-                // It counts as empty until it starts anew, or until a leader sends a tree.
-                world.crash(who, false);
-            }
             world.start(who)?;
         }
         world.tell_the_forgotten()?;

@@ -407,4 +407,22 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         ),
         "a_configuration_whose_transaction_was_lost_is_not_waited_for",
     ),
+    mutation(
+        "an observer lives by a configuration that its leader has only proposed",
+        "",
+        (
+            ".filter(|config| !to_come(config.version));",
+            ".filter(|config| !to_come(config.version) || true);",
+        ),
+        "an_observer_lives_by_no_configuration_whose_transaction_has_not_come",
+    ),
+    mutation(
+        "a follower has its observer cut off what is on its own way here",
+        "",
+        (
+            "if end > core.history.committed()",
+            "if end.counter() == 0 && end > core.history.committed()",
+        ),
+        "an_observer_that_has_more_than_this_follower_knows_to_be_committed_waits_for_it",
+    ),
 ];

@@ -109,6 +109,24 @@ fn a_log_that_cannot_be_cut_is_found_again_after_a_restart() {
 }
 
 #[test]
+fn who_loses_the_leader_before_its_tree_comes_goes_on_from_its_disk() {
+    let mut world = world(3, 63);
+    let log = txns(1, 5);
+    world.checks.knows(&log);
+    world.members[0].disk = disk(2, 1, &log);
+    world.members[1].disk = disk(2, 2, &log[..3]);
+    world.members[2].disk = disk(2, 2, &log[..3]);
+    world.members[0].cant_truncate = true;
+    world.start_all().expect("starts");
+    until(&mut world, 30_000, |world| world.members[0].forgotten);
+    let leader = world.members[0].leader.expect("it has been told to cut");
+    // Those that are left are a quorum, if it counts.
+    world.crash(leader, false);
+    agree(&mut world);
+    all_have(&world, 3);
+}
+
+#[test]
 fn a_torn_record_ends_the_log_whatever_stands_behind_it() {
     for seed in 0..20 {
         let mut world = running(3, 400 + seed);
