@@ -55,14 +55,18 @@ impl Election {
     /// Waits until the lease is ours.
     pub async fn acquire(&mut self) {
         loop {
-            match self.attempt().await {
-                Ok(Attempt::Held) => {
+            // An API server that is cut off answers nothing at all.
+            match tokio::time::timeout(RENEW, self.attempt()).await {
+                Ok(Ok(Attempt::Held)) => {
                     return tracing::info!(identity = self.identity, "holding the lease");
                 }
-                Ok(Attempt::Others(holder)) => {
+                Ok(Ok(Attempt::Others(holder))) => {
                     tracing::debug!(holder, "the lease is held by another operator")
                 }
-                Err(error) => tracing::warn!(%error, "the lease could not be taken; trying again"),
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "the lease could not be taken; trying again")
+                }
+                Err(_) => tracing::warn!("the API server does not answer; trying again"),
             }
             tokio::time::sleep(RENEW).await;
         }

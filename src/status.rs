@@ -209,6 +209,20 @@ fn serving(cluster: &ValidCluster, observed: &Observed, plan: &Plan) -> (usize, 
     (ready.count(), members.len())
 }
 
+/// Who of them does not serve, in parentheses: whatever is being done meanwhile may be about others.
+fn absent(cluster: &ValidCluster, observed: &Observed, plan: &Plan) -> String {
+    let members = cluster.members.iter();
+    let absent: Vec<&str> = members
+        .filter(|member| !serves(cluster, observed, plan, member.id))
+        .map(|member| member.pod.as_str())
+        .collect();
+    match absent.as_slice() {
+        [] => String::new(),
+        [one] => format!(" ({one} does not)"),
+        more => format!(" ({} do not)", more.join(", ")),
+    }
+}
+
 fn describe(observed: &Observed, plan: &Plan, member: &Member) -> MemberStatus {
     let report = observed
         .members
@@ -266,7 +280,10 @@ fn judge(cluster: &ValidCluster, observed: &Observed, plan: &Plan) -> Vec<Judgem
             "Ready",
             false,
             reason,
-            format!("{serving} of {wanted} members serve: {message}"),
+            format!(
+                "{serving} of {wanted} members serve{}: {message}",
+                absent(cluster, observed, plan)
+            ),
         )
     };
     vec![

@@ -53,31 +53,120 @@ impl Ensemble {
     }
 }
 
-/// The resource, if it says that this very generation is Ready.
-fn ready_now(kube: &Kube) -> Outcome<Value> {
-    let resource = kube.get(&["zk", NAME])?;
-    if resource["status"]["observedGeneration"] != resource["metadata"]["generation"] {
-        return Err(format!(
-            "status describes generation {}",
-            resource["status"]["observedGeneration"]
-        ));
+/// Everything that tells how an ensemble is, read in one call.
+struct Seen {
+    name: String,
+    objects: Vec<Value>,
+}
+
+impl Seen {
+    fn read(kube: &Kube, name: &str) -> Outcome<Self> {
+        Ok(Self {
+            name: name.to_owned(),
+            objects: kube.list(&["zk,service,pods,pvc"])?,
+        })
     }
-    match condition(&resource, "Ready") {
-        Some((status, ..)) if status == "True" => Ok(resource),
-        Some((_, reason, message)) => Err(format!("{reason}: {message}")),
-        None => Err("it has no condition yet".to_owned()),
+
+    fn object(&self, kind: &str, name: &str) -> Outcome<&Value> {
+        self.objects
+            .iter()
+            .find(|object| object["kind"] == kind && object["metadata"]["name"] == name)
+            .ok_or_else(|| format!("there is no {kind} {name}"))
+    }
+
+    /// The resource, if it says that this very generation is Ready.
+    fn ready(&self) -> Outcome<&Value> {
+        let resource = self.object("ZooKeeperCluster", &self.name)?;
+        if resource["status"]["observedGeneration"] != resource["metadata"]["generation"] {
+            return Err(format!(
+                "status describes generation {}",
+                resource["status"]["observedGeneration"]
+            ));
+        }
+        match condition(resource, "Ready") {
+            Some((status, ..)) if status == "True" => Ok(resource),
+            Some((_, reason, message)) => Err(format!("{reason}: {message}")),
+            None => Err("it has no condition yet".to_owned()),
+        }
+    }
+
+    /// The ensemble, if it is Ready and every member serves by its own word.
+    fn ensemble(&self, environment: &Environment) -> Outcome<Ensemble> {
+        let resource = self.ready()?;
+        let voters = resource["spec"]["replicas"]
+            .as_u64()
+            .ok_or("the resource has no replicas")?;
+        let wanted = voters + resource["spec"]["observers"].as_u64().unwrap_or(0);
+        let leader = resource["status"]["leader"]
+            .as_str()
+            .ok_or("status names no leader")?
+            .to_owned();
+        let service = self.object("Service", &format!("{}-client", self.name))?;
+        let cluster_ip = service["spec"]["clusterIP"]
+            .as_str()
+            .ok_or("the client service has no address")?;
+        let mut members = Vec::new();
+        for ordinal in 0..wanted {
+            members.push(self.member(environment, &format!("{}-{ordinal}", self.name))?);
+        }
+        Ok(Ensemble {
+            members,
+            leader,
+            service: format!("{cluster_ip}:2181"),
+        })
+    }
+
+    fn member(&self, environment: &Environment, name: &str) -> Outcome<Member> {
+        let pod = self.object("Pod", name)?;
+        if !pod["metadata"]["deletionTimestamp"].is_null() {
+            return Err(format!("{name} is being deleted"));
+        }
+        let ready = condition(pod, "Ready").is_some_and(|(status, ..)| status == "True");
+        let claim = self.object("PersistentVolumeClaim", &format!("data-{name}"))?;
+        let text = |value: &Value, what: &str| {
+            value
+                .as_str()
+                .map(str::to_owned)
+                .ok_or_else(|| format!("{name} has no {what} yet"))
+        };
+        let address = text(&pod["status"]["podIP"], "address")?;
+        let report = report(environment, &address)?;
+        if !ready || report["serving"] != true {
+            return Err(format!("{name} does not serve yet: {}", report["state"]));
+        }
+        Ok(Member {
+            uid: text(&pod["metadata"]["uid"], "UID")?,
+            node: text(&pod["spec"]["nodeName"], "node")?,
+            id: report["serverId"]
+                .as_u64()
+                .ok_or_else(|| format!("{name} reports no serverId: {report}"))?,
+            volume: (
+                text(&claim["metadata"]["uid"], "claim")?,
+                text(&claim["spec"]["volumeName"], "volume")?,
+            ),
+            restarts: pod["status"]["containerStatuses"][0]["restartCount"]
+                .as_u64()
+                .unwrap_or(0),
+            pod: name.to_owned(),
+            address,
+        })
     }
 }
 
-/// The ensemble, once it is Ready and every member serves by its own word.
+/// The shared ensemble, once it is Ready and every member serves by its own word.
 pub(crate) fn await_ensemble(kube: &Kube, environment: &Environment) -> Outcome<Ensemble> {
+    await_named(kube, environment, NAME)
+}
+
+/// The ensemble of this name, the same way.
+pub(crate) fn await_named(kube: &Kube, environment: &Environment, name: &str) -> Outcome<Ensemble> {
     until("every member serves", READY_MAX, || {
-        let resource = ready_now(kube)?;
-        look(kube, environment, &resource)
+        Seen::read(kube, name)?.ensemble(environment)
     })
 }
 
-/// The same, once none of these pods is there any more: a status from before their end says nothing.
+/// The shared ensemble, once none of these pods is there any more: a status from before their end
+/// says nothing.
 pub(crate) fn await_replaced(
     kube: &Kube,
     environment: &Environment,
@@ -87,78 +176,18 @@ pub(crate) fn await_replaced(
         "the pods are replaced and every member serves",
         READY_MAX,
         || {
-            let pods = kube.list(&["pods"])?;
-            let left = pods
+            let seen = Seen::read(kube, NAME)?;
+            let left = seen
+                .objects
                 .iter()
-                .filter_map(|pod| pod["metadata"]["uid"].as_str())
+                .filter_map(|object| object["metadata"]["uid"].as_str())
                 .find(|uid| gone.contains(uid));
             if let Some(uid) = left {
                 return Err(format!("pod {uid} is still there"));
             }
-            let resource = ready_now(kube)?;
-            look(kube, environment, &resource)
+            seen.ensemble(environment)
         },
     )
-}
-
-fn look(kube: &Kube, environment: &Environment, resource: &Value) -> Outcome<Ensemble> {
-    let voters = resource["spec"]["replicas"]
-        .as_u64()
-        .ok_or("the resource has no replicas")?;
-    let wanted = voters + resource["spec"]["observers"].as_u64().unwrap_or(0);
-    let leader = resource["status"]["leader"]
-        .as_str()
-        .ok_or("status names no leader")?
-        .to_owned();
-    let service = kube.get(&["service", &format!("{NAME}-client")])?;
-    let cluster_ip = service["spec"]["clusterIP"]
-        .as_str()
-        .ok_or("the client service has no address")?;
-    let mut members = Vec::new();
-    for ordinal in 0..wanted {
-        members.push(member(kube, environment, &format!("{NAME}-{ordinal}"))?);
-    }
-    Ok(Ensemble {
-        members,
-        leader,
-        service: format!("{cluster_ip}:2181"),
-    })
-}
-
-fn member(kube: &Kube, environment: &Environment, name: &str) -> Outcome<Member> {
-    let pod = kube.get(&["pod", name])?;
-    if !pod["metadata"]["deletionTimestamp"].is_null() {
-        return Err(format!("{name} is being deleted"));
-    }
-    let ready = condition(&pod, "Ready").is_some_and(|(status, ..)| status == "True");
-    let claim = kube.get(&["pvc", &format!("data-{name}")])?;
-    let text = |value: &Value, what: &str| {
-        value
-            .as_str()
-            .map(str::to_owned)
-            .ok_or_else(|| format!("{name} has no {what} yet"))
-    };
-    let address = text(&pod["status"]["podIP"], "address")?;
-    let report = report(environment, &address)?;
-    if !ready || report["serving"] != true {
-        return Err(format!("{name} does not serve yet: {}", report["state"]));
-    }
-    Ok(Member {
-        uid: text(&pod["metadata"]["uid"], "UID")?,
-        node: text(&pod["spec"]["nodeName"], "node")?,
-        id: report["serverId"]
-            .as_u64()
-            .ok_or_else(|| format!("{name} reports no serverId: {report}"))?,
-        volume: (
-            text(&claim["metadata"]["uid"], "claim")?,
-            text(&claim["spec"]["volumeName"], "volume")?,
-        ),
-        restarts: pod["status"]["containerStatuses"][0]["restartCount"]
-            .as_u64()
-            .unwrap_or(0),
-        pod: name.to_owned(),
-        address,
-    })
 }
 
 /// `GET /member`.
@@ -167,29 +196,6 @@ pub(crate) fn report(environment: &Environment, address: &str) -> Outcome<Value>
     let body = inside(environment, move || get(&admin, "/member"))?;
     serde_json::from_str(&body)
         .map_err(|error| format!("/member of {address} is no JSON: {error}: {body}"))
-}
-
-/// name → resourceVersion of the resource and all it owns.
-pub(crate) fn resource_versions(kube: &Kube) -> Outcome<Vec<(String, String)>> {
-    let selector = format!("zookeeper.ensemble.dev/cluster={NAME}");
-    let kinds =
-        "statefulset,configmap,service,serviceaccount,poddisruptionbudget,networkpolicy,pod,pvc";
-    let mut objects = kube.list(&[kinds, "--selector", &selector])?;
-    objects.push(kube.get(&["zk", NAME])?);
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let mut versions: Vec<_> = objects
-        .iter()
-        .map(|object| {
-            let name = format!(
-                "{} {}",
-                text(&object["kind"]),
-                text(&object["metadata"]["name"])
-            );
-            (name, text(&object["metadata"]["resourceVersion"]))
-        })
-        .collect();
-    versions.sort();
-    Ok(versions)
 }
 
 /// Every restart the operator announced in this run's namespace, in order: the pod, and the Event's note.

@@ -37,6 +37,17 @@ impl Kube {
         succeeded(&mut self.kubectl(arguments), None)
     }
 
+    /// Runs kubectl; all that it printed, its remarks among it.
+    pub(crate) fn said(&self, arguments: &[&str]) -> Outcome<String> {
+        let output = output(&mut self.kubectl(arguments), None)?;
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        match output.status.success() {
+            true => Ok(text),
+            false => Err(format!("kubectl {arguments:?}: {text}")),
+        }
+    }
+
     /// Runs kubectl with `input`; its standard output.
     pub(crate) fn run_with(&self, arguments: &[&str], input: &str) -> Outcome<String> {
         succeeded(&mut self.kubectl(arguments), Some(input))

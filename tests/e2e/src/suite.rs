@@ -4,6 +4,7 @@ use crate::Outcome;
 use crate::ensemble::{self, Ensemble};
 use crate::environment::Environment;
 use crate::kube::Kube;
+use crate::objects::{self, Objects};
 use crate::operator;
 use crate::writer::{Verified, Writer};
 use std::env;
@@ -16,8 +17,8 @@ use tempfile::TempDir;
 pub(crate) struct Idle {
     /// Since when.
     pub(crate) since: Instant,
-    /// name → resourceVersion.
-    pub(crate) versions: Vec<(String, String)>,
+    /// All that the ensemble owns, as it was then.
+    pub(crate) objects: Objects,
     /// Passes of the operator until then.
     pub(crate) passes: u64,
 }
@@ -90,7 +91,7 @@ impl Suite {
         if self.idle.is_none() {
             self.idle = Some(Idle {
                 since: Instant::now(),
-                versions: ensemble::resource_versions(&self.kube)?,
+                objects: objects::owned(&self.kube, ensemble::NAME)?,
                 passes: operator::passes(&self.kube, &self.environment)?,
             });
         }

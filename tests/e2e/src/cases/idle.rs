@@ -1,7 +1,8 @@
 //! A pass without changes writes nothing.
 
 use crate::Outcome;
-use crate::ensemble;
+use crate::ensemble::NAME;
+use crate::objects;
 use crate::suite::Suite;
 use crate::wait::{ensure, until};
 use std::time::Duration;
@@ -24,22 +25,16 @@ pub(super) fn case(suite: &mut Suite) -> Outcome {
             Err(format!("{passes} passes in {} s", passed.as_secs()))
         }
     })?;
-    let now = ensemble::resource_versions(&suite.kube)?;
+    let now = objects::owned(&suite.kube, NAME)?;
     ensure(now.len() >= 10, || {
-        format!("too few objects were found to say anything: {now:?}")
+        let names: Vec<_> = now.keys().collect();
+        format!("too few objects were found to say anything: {names:?}")
     })?;
-    let changed: Vec<_> = idle
-        .versions
-        .iter()
-        .filter(|object| !now.contains(object))
-        .collect();
-    ensure(
-        changed.is_empty() && now.len() == idle.versions.len(),
-        || {
-            format!(
-                "these were written to in {} s of peace: {changed:?}",
-                idle.since.elapsed().as_secs()
-            )
-        },
-    )
+    let written = objects::written(&idle.objects, &now);
+    ensure(written.is_empty(), || {
+        format!(
+            "these were written to in {} s of peace: {written:?}",
+            idle.since.elapsed().as_secs()
+        )
+    })
 }

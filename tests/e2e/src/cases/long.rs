@@ -1,13 +1,11 @@
 //! Cases that take minutes: they run where `E2E_LONG` is set, and their last result is in the docs.
 
 use crate::Outcome;
-use crate::ensemble::{self, NAME};
 use crate::kube::condition;
 use crate::operator;
 use crate::processes;
 use crate::suite::Suite;
 use crate::wait::{ensure, until};
-use crate::writer::now;
 use serde_json::json;
 use std::fs;
 use std::time::{Duration, Instant};
@@ -16,38 +14,6 @@ use std::time::{Duration, Instant};
 const CLUSTERS: usize = 1000;
 /// The most memory the operator may have for them.
 const MEMORY_BYTES_MAX: u64 = 150 << 20;
-/// How long the API server does not answer: longer than the operator's lease holds out.
-const SILENCE: Duration = Duration::from_secs(20);
-
-/// The API server hangs in the midst of a roll: the writer does not notice, and the roll goes on.
-pub(super) fn silent_api_server(suite: &mut Suite) -> Outcome {
-    let before = suite.ensemble()?;
-    suite.disturb();
-    let mut writer = suite.writer(&before, "silence", 100)?;
-    let began = now();
-    let restart = format!(
-        "zookeeper.ensemble.dev/restart=silence-{}",
-        suite.kube.namespace
-    );
-    suite
-        .kube
-        .run(&["annotate", "zk", NAME, "--overwrite", &restart])?;
-    let pid = suite.environment.process("kube-apiserver")?;
-    processes::signal("-STOP", &[pid])?;
-    let silent = Instant::now();
-    let progress = until("the API server has been silent", SILENCE * 2, || {
-        writer.await_progress(100)?;
-        ensure(silent.elapsed() >= SILENCE, || "not yet".to_owned())
-    });
-    processes::signal("-CONT", &[pid])?;
-    progress?;
-    let gone: Vec<&str> = before.members.iter().map(|m| m.uid.as_str()).collect();
-    let after = ensemble::await_replaced(&suite.kube, &suite.environment, &gone)?;
-    let gap = writer.longest_gap_since(began);
-    println!("  longest gap between two writes {gap:.2} s");
-    ensure(gap < 10.0, || format!("no write for {gap:.1} s"))?;
-    suite.finish(writer, &after).map(drop)
-}
 
 /// A thousand clusters lie idle: next to no memory, no measurable work, no writes.
 pub(super) fn a_thousand_clusters(suite: &mut Suite) -> Outcome {

@@ -1,36 +1,65 @@
 //! Nodes that are drained, that die, and that are cut off, under a writer.
 
 use crate::Outcome;
-use crate::ensemble::{self, Ensemble, NAME, READY_MAX};
-use crate::kube::condition;
+use crate::cases::deletion;
+use crate::ensemble::{self, Ensemble, Member, NAME, READY_MAX};
+use crate::kube::{Kube, condition};
 use crate::operator;
 use crate::suite::Suite;
 use crate::wait::{ensure, given_the_load, until};
 use crate::writer::{Writer, now};
+use std::collections::BTreeSet;
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// The longest time without an acknowledged write while one member of three is gone, in seconds: a
 /// leader that vanishes is missed only after syncLimit.
 const GAP_MAX: f64 = 25.0;
 
-/// A drain under way when a roll begins: the budget and the planner take turns.
+/// A node is drained in the midst of a roll: the budget and the planner take turns, and the status
+/// says throughout who is away.
 pub(super) fn drain(suite: &mut Suite) -> Outcome {
     let before = suite.ensemble()?;
     suite.disturb();
     let writer = suite.writer(&before, "drain", 100)?;
     let began = now();
-    let node = before.members[0].node.clone();
-    let restart = format!("zookeeper.ensemble.dev/restart={}", suite.kube.namespace);
-    suite.kube.run(&["annotate", "zk", NAME, &restart])?;
-    let drained = suite.kube.run(&[
-        "drain",
-        &node,
-        "--ignore-daemonsets",
-        "--delete-emptydir-data",
-        "--timeout=120s",
-    ]);
+    let node = before.member(&before.leader)?.node.clone();
+    let restart = format!(
+        "zookeeper.ensemble.dev/restart=drain-{}",
+        suite.kube.namespace
+    );
+    suite
+        .kube
+        .run(&["annotate", "zk", NAME, "--overwrite", &restart])?;
+    until("the first member is restarted", READY_MAX, || {
+        let first = away(&suite.kube, &before)?;
+        ensure(!first.is_empty(), || "all are there".to_owned())
+    })?;
+    let kube = suite.kube.clone();
+    let drained_node = node.clone();
+    let drain = thread::spawn(move || {
+        kube.said(&[
+            "drain",
+            &drained_node,
+            "--ignore-daemonsets",
+            "--delete-emptydir-data",
+            "--timeout=120s",
+        ])
+    });
+    let mut told = Told::default();
+    let watched = until("the drain ends", READY_MAX, || {
+        told.look(&suite.kube)?;
+        ensure(drain.is_finished(), || "it goes on".to_owned())
+    });
+    let drained = drain
+        .join()
+        .unwrap_or_else(|_| Err("the thread of the drain panicked".to_owned()));
     // Whatever came of it: the cases after this one need the node.
-    let after = drained.and_then(|_| {
+    let after = watched.and(drained).and_then(|said| {
+        // The first member's restart had used the budget up when the drain began.
+        ensure(said.contains("disruption budget"), || {
+            format!("the budget held nothing back: {said}")
+        })?;
         let gone: Vec<&str> = before.members.iter().map(|m| m.uid.as_str()).collect();
         let after = ensemble::await_replaced(&suite.kube, &suite.environment, &gone)?;
         ensure(
@@ -41,58 +70,160 @@ pub(super) fn drain(suite: &mut Suite) -> Outcome {
     });
     suite.kube.run(&["uncordon", &node])?;
     let after = after?;
+    println!("  the status said {told:?}");
+    ensure(told.names(&before.leader) && !told.lost_quorum, || {
+        format!("the status did not name the drained member, or no quorum: {told:?}")
+    })?;
     gap(&writer, began, 10.0)?;
     suite.finish(writer, &after).map(drop)
 }
 
-/// Every process of a node ends at once, the leader's among them; later the node comes back.
-pub(super) fn death(suite: &mut Suite) -> Outcome {
+/// What the status said while it was looked at.
+#[derive(Debug, Default)]
+struct Told {
+    /// The reasons and messages of a Ready that was not true.
+    not_ready: BTreeSet<String>,
+    /// Whether it ever said that there is no quorum.
+    lost_quorum: bool,
+}
+
+impl Told {
+    fn look(&mut self, kube: &Kube) -> Outcome {
+        let resource = kube.get(&["zk", NAME])?;
+        if let Some((status, reason, message)) = condition(&resource, "Ready")
+            && status != "True"
+        {
+            self.not_ready.insert(format!("{reason}: {message}"));
+        }
+        self.lost_quorum |=
+            condition(&resource, "QuorumAvailable").is_none_or(|(status, ..)| status != "True");
+        Ok(())
+    }
+
+    fn names(&self, pod: &str) -> bool {
+        self.not_ready.iter().any(|said| said.contains(pod))
+    }
+}
+
+/// Those of the members whose pod of `before` is gone or not ready.
+fn away(kube: &Kube, before: &Ensemble) -> Outcome<Vec<String>> {
+    let pods = kube.list(&["pods"])?;
+    let here = |member: &&Member| {
+        !pods.iter().any(|pod| {
+            pod["metadata"]["uid"] == member.uid.as_str()
+                && pod["metadata"]["deletionTimestamp"].is_null()
+                && condition(pod, "Ready").is_some_and(|(status, ..)| status == "True")
+        })
+    };
+    let away = before.members.iter().filter(here);
+    Ok(away.map(|member| member.pod.clone()).collect())
+}
+
+/// While three become five, every process of the leader's node ends at once; while five become
+/// three, the leader's node is cut off: it runs on, and nobody hears it.
+pub(super) fn death_and_partition(suite: &mut Suite) -> Outcome {
     spread(suite)?;
     let before = suite.ensemble()?;
     suite.disturb();
-    let mut writer = suite.writer(&before, "death", 100)?;
-    let leader = before.member(&before.leader)?.clone();
-    let began = now();
-    suite.node("stop", &leader.node)?;
-    let seen = until_degraded(suite, &before, &leader.pod, &mut writer);
-    suite.node("start", &leader.node)?;
-    seen?;
-    let after = recovered(suite, "the member of the dead node serves again")?;
-    gap(&writer, began, GAP_MAX)?;
+    let mut writer = suite.writer(&before, "nodes", 100)?;
+    let outcome = grow_and_shrink(suite, before, &mut writer);
+    if outcome.is_err() {
+        // The cases after this one want three.
+        let _ = scale(suite, 3);
+    }
+    let after = outcome?;
     suite.finish(writer, &after).map(drop)
 }
 
-/// The leader's node is cut off: it runs on, and nobody hears it.
-pub(super) fn partition(suite: &mut Suite) -> Outcome {
-    spread(suite)?;
-    let before = suite.ensemble()?;
-    suite.disturb();
-    let mut writer = suite.writer(&before, "partition", 100)?;
-    let leader = before.member(&before.leader)?.clone();
-    keep_the_operator_off(suite, &leader.node)?;
+fn grow_and_shrink(suite: &Suite, three: Ensemble, writer: &mut Writer) -> Outcome<Ensemble> {
     let began = now();
-    suite.node("isolate", &leader.node)?;
-    let seen = until_degraded(suite, &before, &leader.pod, &mut writer);
-    suite.node("join", &leader.node)?;
-    seen?;
-    let after = recovered(suite, "the member that was cut off serves again")?;
-    let back = after.member(&leader.pod)?;
-    ensure(back.uid == leader.uid || back.id == leader.id, || {
-        format!("{back:?}")
+    keep_the_operator_off(suite, &three.member(&three.leader)?.node)?;
+    let five = during(suite, &three, writer, &Fault::Death, 5)?;
+    gap(writer, began, GAP_MAX)?;
+
+    let began = now();
+    keep_the_operator_off(suite, &five.member(&five.leader)?.node)?;
+    let three = during(suite, &five, writer, &Fault::Partition, 3)?;
+    gap(writer, began, GAP_MAX)?;
+    Ok(three)
+}
+
+/// What becomes of the leader's node.
+enum Fault {
+    Death,
+    Partition,
+}
+
+/// The size changes, and on the way the leader's node fails; it is mended once the status has said
+/// so, and then the change comes to its end.
+fn during(
+    suite: &Suite,
+    before: &Ensemble,
+    writer: &mut Writer,
+    fault: &Fault,
+    size: usize,
+) -> Outcome<Ensemble> {
+    let leader = before.member(&before.leader)?.clone();
+    let (fail, mend) = match fault {
+        Fault::Death => ("stop", "start"),
+        Fault::Partition => ("isolate", "join"),
+    };
+    scale(suite, size)?;
+    until("the change is under way", READY_MAX, || {
+        let resource = suite.kube.get(&["zk", NAME])?;
+        match condition(&resource, "Ready") {
+            Some((status, reason, _)) if status == "False" && reason != "AllMembersServing" => {
+                Ok(())
+            }
+            other => Err(format!("{other:?}")),
+        }
     })?;
-    gap(&writer, began, GAP_MAX)?;
-    suite.finish(writer, &after).map(drop)
+    suite.node(fail, &leader.node)?;
+    // Those who are on their way out may go meanwhile.
+    let staying = Ensemble {
+        members: before.members.iter().take(size).cloned().collect(),
+        ..before.clone()
+    };
+    let seen = until_degraded(suite, &staying, &leader, writer);
+    suite.node(mend, &leader.node)?;
+    seen?;
+    let started = Instant::now();
+    let after = until("the change comes to its end", READY_MAX, || {
+        let after = ensemble::await_ensemble(&suite.kube, &suite.environment)?;
+        ensure(after.members.len() == size, || {
+            format!("{} members", after.members.len())
+        })?;
+        let pods = suite.kube.list(&["pods"])?;
+        ensure(pods.len() == size, || format!("{} pods", pods.len()))?;
+        Ok(after)
+    })?;
+    println!(
+        "  {size} members serve {:.1} s after the node's return",
+        started.elapsed().as_secs_f32()
+    );
+    // Those who stay have their ids and their volumes.
+    deletion::same_disks(&staying, &after)?;
+    Ok(after)
+}
+
+fn scale(suite: &Suite, members: usize) -> Outcome {
+    let replicas = format!("--replicas={members}");
+    suite
+        .kube
+        .run(&["scale", &format!("zk/{NAME}"), &replicas])
+        .map(drop)
 }
 
 /// The status names another leader, the quorum and the missing member, and the writer goes on.
-fn until_degraded(suite: &Suite, before: &Ensemble, lost: &str, writer: &mut Writer) -> Outcome {
+fn until_degraded(suite: &Suite, before: &Ensemble, lost: &Member, writer: &mut Writer) -> Outcome {
+    let pod = lost.pod.as_str();
     let message = until(
         "another member leads and the lost one is named",
         Duration::from_secs(60),
         || {
             let resource = suite.kube.get(&["zk", NAME])?;
             let leader = &resource["status"]["leader"];
-            ensure(leader != lost && leader.is_string(), || {
+            ensure(leader != pod && leader.is_string(), || {
                 format!("the leader is {leader}")
             })?;
             let quorum = condition(&resource, "QuorumAvailable");
@@ -100,7 +231,7 @@ fn until_degraded(suite: &Suite, before: &Ensemble, lost: &str, writer: &mut Wri
                 format!("{quorum:?}")
             })?;
             match condition(&resource, "Ready") {
-                Some((status, _, message)) if status == "False" && message.contains(lost) => {
+                Some((status, _, message)) if status == "False" && message.contains(pod) => {
                     Ok(message)
                 }
                 other => Err(format!("{other:?}")),
@@ -109,20 +240,14 @@ fn until_degraded(suite: &Suite, before: &Ensemble, lost: &str, writer: &mut Wri
     )?;
     println!("  {message}");
     writer.await_progress(100)?;
-    for member in before.members.iter().filter(|member| member.pod != lost) {
+    let others = before.members.iter();
+    for member in others.filter(|member| member.node != lost.node) {
         let pod = suite.kube.get(&["pod", &member.pod])?;
         ensure(pod["metadata"]["uid"] == member.uid, || {
             format!("{} was restarted although it was well", member.pod)
         })?;
     }
     Ok(())
-}
-
-fn recovered(suite: &Suite, what: &str) -> Outcome<Ensemble> {
-    let started = Instant::now();
-    let after = ensemble::await_ensemble(&suite.kube, &suite.environment)?;
-    println!("  {what} {:.1} s later", started.elapsed().as_secs_f32());
-    Ok(after)
 }
 
 fn gap(writer: &Writer, began: f64, max: f64) -> Outcome {

@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 const NAME: &str = "options";
+/// The sidecar is a server, too. The containers of a pod share its ports.
+const SIDECAR: &str = "clientPort=2191\nclientPortAddress=127.0.0.1\ndataDir=/scratch/data\nadmin.enableServer=false\n";
 
 pub(super) fn case(suite: &mut Suite) -> Outcome {
     suite.apply_example()?;
@@ -29,9 +31,11 @@ pub(super) fn case(suite: &mut Suite) -> Outcome {
                             "name": "sidecar",
                             "image": suite.environment.image,
                             "imagePullPolicy": "IfNotPresent",
-                            "command": ["/zookeeper-server", "run"],
-                            "workingDir": "/scratch",
-                            "volumeMounts": [{"name": "scratch", "mountPath": "/scratch"}],
+                            "command": ["/zookeeper-server", "run", "/sidecar/zoo.cfg"],
+                            "volumeMounts": [
+                                {"name": "scratch", "mountPath": "/scratch"},
+                                {"name": "sidecar", "mountPath": "/sidecar"}
+                            ],
                             "securityContext": {
                                 "allowPrivilegeEscalation": false,
                                 "readOnlyRootFilesystem": true,
@@ -39,16 +43,26 @@ pub(super) fn case(suite: &mut Suite) -> Outcome {
                             }
                         }
                     ],
-                    "volumes": [{"name": "scratch", "emptyDir": {"sizeLimit": "1024Mi"}}]
+                    "volumes": [
+                        {"name": "scratch", "emptyDir": {"sizeLimit": "1024Mi"}},
+                        {"name": "sidecar", "configMap": {"name": "sidecar"}}
+                    ]
                 }}
             }
         }
+    });
+    let sidecar = json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "sidecar"},
+        "data": {"zoo.cfg": SIDECAR}
     });
     let applied = |spec: &Value| {
         suite
             .kube
             .run_with(&["apply", "--filename=-"], &spec.to_string())
     };
+    applied(&sidecar)?;
     applied(&resource)?;
     let outcome = look(suite, &resource);
     suite.kube.run(&["delete", "zk", NAME, "--timeout=60s"])?;
@@ -69,6 +83,12 @@ fn look(suite: &Suite, resource: &Value) -> Outcome {
     ensure(pod["spec"]["terminationGracePeriodSeconds"] == 20, || {
         format!("{}", pod["spec"])
     })?;
+
+    let started = pod["status"]["containerStatuses"].as_array();
+    ensure(
+        started.is_some_and(|all| all.iter().all(|one| one["restartCount"] == 0)),
+        || format!("a container ended: {}", pod["status"]),
+    )?;
 
     // Outside clients are told a node's address and the service's port.
     let service = kube.get(&["service", "options-0"])?;
