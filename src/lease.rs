@@ -18,6 +18,8 @@ pub const LEASE: &str = "zookeeper-operator";
 const DURATION_SECONDS: i32 = 15;
 /// How often it is renewed, and how often others look whether it is free.
 const RENEW: Duration = Duration::from_secs(4);
+/// How soon a renewal that failed is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
 /// A holder that could not renew for this long stops, before another may start.
 const GIVE_UP: Duration = Duration::from_secs(11);
 
@@ -72,25 +74,31 @@ impl Election {
         }
     }
 
-    /// Renews for as long as it can, and ends when it cannot any longer.
+    /// Renews for as long as it can, and ends when it cannot any longer: at [`GIVE_UP`] after the last
+    /// renewal at the latest, whether or not the API server says anything until then.
     pub async fn hold(&mut self) -> LeaseLost {
-        let mut renewed = Instant::now();
+        let (mut renewed, mut pause) = (Instant::now(), RENEW);
         loop {
-            tokio::time::sleep(RENEW).await;
-            let attempt = tokio::time::timeout(RENEW, self.attempt()).await;
+            let give_up = renewed + GIVE_UP;
+            let begun = (Instant::now() + pause).min(give_up);
+            tokio::time::sleep_until(begun).await;
+            let attempt =
+                tokio::time::timeout_at((begun + RENEW).min(give_up), self.attempt()).await;
             let trouble = match attempt {
                 Ok(Ok(Attempt::Held)) => {
-                    renewed = Instant::now();
+                    // Others count from when they see it, which is later.
+                    (renewed, pause) = (begun, RENEW);
                     continue;
                 }
                 Ok(Ok(Attempt::Others(holder))) => return LeaseLost(format!("{holder} holds it")),
                 Ok(Err(error)) => error.to_string(),
                 Err(_) => "the API server does not answer".to_owned(),
             };
-            if renewed.elapsed() >= GIVE_UP {
+            if Instant::now() >= give_up {
                 return LeaseLost(trouble);
             }
             tracing::warn!(trouble, "the lease could not be renewed; trying again");
+            pause = AGAIN;
         }
     }
 
@@ -183,6 +191,84 @@ impl Election {
                 self.seen = Some((current.0, current.1, Instant::now()));
                 false
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::{Request, Response};
+    use kube::client::Body;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    /// An API server that has every lease as it was last written, until it falls silent.
+    fn election(silent: Arc<AtomicBool>) -> Election {
+        let kept = Arc::new(tokio::sync::Mutex::new(None));
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let (kept, silent) = (kept.clone(), silent.clone());
+            async move {
+                if silent.load(Ordering::Relaxed) {
+                    std::future::pending::<()>().await;
+                }
+                let reads = request.method() == http::Method::GET;
+                let body = request.into_body().collect_bytes().await?;
+                let mut kept = kept.lock().await;
+                if !reads {
+                    *kept = Some(body);
+                }
+                let not_found =
+                    br#"{"kind":"Status","status":"Failure","reason":"NotFound","code":404}"#;
+                let (code, body) = match &*kept {
+                    Some(lease) => (200, lease.to_vec()),
+                    None => (404, not_found.to_vec()),
+                };
+                let response = Response::builder().status(code).body(Body::from(body))?;
+                Ok::<_, Box<dyn std::error::Error + Send + Sync>>(response)
+            }
+        });
+        Election::new(Client::new(service, "n"), "n", "me".to_owned())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_holder_that_gets_no_answer_stops_before_another_may_start() {
+        let silent = Arc::new(AtomicBool::new(false));
+        let mut election = election(silent.clone());
+        election.acquire().await;
+        let falls_silent = async {
+            tokio::time::sleep(Duration::from_secs(9)).await;
+            silent.store(true, Ordering::Relaxed);
+            std::future::pending::<LeaseLost>().await
+        };
+        let begun = Instant::now();
+        let lost = tokio::select! {
+            lost = election.hold() => lost,
+            lost = falls_silent => lost,
+        };
+        // It renewed after 4 and 8 s, and others may start 15 s after that.
+        let held = begun.elapsed();
+        let renewed = 2 * RENEW;
+        assert!(held >= renewed + GIVE_UP, "it stopped after {held:?}");
+        assert!(
+            held < renewed + Duration::from_secs(u64::from(DURATION_SECONDS.unsigned_abs())),
+            "it went on for {held:?}"
+        );
+        assert!(lost.to_string().contains("does not answer"), "{lost}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_api_server_that_answers_again_gives_the_lease() {
+        let silent = Arc::new(AtomicBool::new(true));
+        let mut election = election(silent.clone());
+        let answers_again = async {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            silent.store(false, Ordering::Relaxed);
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = election.acquire() => {}
+            () = answers_again => {}
         }
     }
 }

@@ -485,7 +485,16 @@ fn container(pod: &Pod) -> ContainerView {
             let words = last
                 .and_then(|last| last.message.as_ref())
                 .or(waiting.message.as_ref());
-            return stuck(reason, words);
+            let own = [crate::objects::CONTAINER, crate::objects::INIT_CONTAINER];
+            if own.contains(&container.name.as_str()) {
+                return stuck(reason, words);
+            }
+            // One that the spec's overrides brought.
+            let words = words.map_or("", String::as_str);
+            return stuck(
+                reason,
+                Some(&format!("container {}: {words}", container.name)),
+            );
         }
     }
     match status

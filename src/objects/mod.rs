@@ -16,7 +16,7 @@ mod stateful_set;
 
 pub use config_map::{BOOTSTRAP_FILE, Initialize, MEMBERS_FILE, RECOVERY_FILE, zoo_cfg};
 pub use hash::short_hash;
-pub use pod::CONTAINER;
+pub use pod::{CONTAINER, INIT_CONTAINER};
 pub use secrets::{Password, superuser};
 pub use services::of_member;
 pub use stateful_set::{DATA_VOLUME, LOG_VOLUME, claim_name};

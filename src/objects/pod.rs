@@ -31,6 +31,8 @@ pub(super) const AUTH_DIRECTORY: &str = "/auth";
 const LEAVE_SECONDS: i64 = 2;
 /// The name of the server's container.
 pub const CONTAINER: &str = "zookeeper";
+/// The name of the container that prepares the disk.
+pub const INIT_CONTAINER: &str = "init";
 
 /// The template, carrying the hashes by which a pod of an older one is told.
 pub(super) fn template(cluster: &ValidCluster) -> Value {
@@ -151,7 +153,7 @@ fn init(cluster: &ValidCluster) -> Container {
     ]
     .map(str::to_owned);
     Container {
-        name: "init".to_owned(),
+        name: INIT_CONTAINER.to_owned(),
         command: Some(arguments.into()),
         ..container(cluster)
     }
