@@ -115,8 +115,8 @@ fn away(kube: &Kube, before: &Ensemble) -> Outcome<Vec<String>> {
     Ok(away.map(|member| member.pod.clone()).collect())
 }
 
-/// While three become five, every process of the leader's node ends at once; while five become
-/// three, the leader's node is cut off: it runs on, and nobody hears it.
+/// Every process of the leader's node ends at once, and three become five; the leader's node is cut
+/// off (it runs on, and nobody hears it), and five become three.
 pub(super) fn death_and_partition(suite: &mut Suite) -> Outcome {
     spread(suite)?;
     let before = suite.ensemble()?;
@@ -150,8 +150,8 @@ enum Fault {
     Partition,
 }
 
-/// The size changes, and on the way the leader's node fails; it is mended once the status has said
-/// so, and then the change comes to its end.
+/// The leader's node fails, and the size changes while it is away: a change that would leave no
+/// quorum waits, and comes to its end once the node is mended.
 fn during(
     suite: &Suite,
     before: &Ensemble,
@@ -164,23 +164,15 @@ fn during(
         Fault::Death => ("stop", "start"),
         Fault::Partition => ("isolate", "join"),
     };
-    scale(suite, size)?;
-    until("the change is under way", READY_MAX, || {
-        let resource = suite.kube.get(&["zk", NAME])?;
-        match condition(&resource, "Ready") {
-            Some((status, reason, _)) if status == "False" && reason != "AllMembersServing" => {
-                Ok(())
-            }
-            other => Err(format!("{other:?}")),
-        }
-    })?;
     suite.node(fail, &leader.node)?;
     // Those who are on their way out may go meanwhile.
     let staying = Ensemble {
         members: before.members.iter().take(size).cloned().collect(),
         ..before.clone()
     };
-    let seen = until_degraded(suite, &staying, &leader, writer);
+    let seen = scale(suite, size)
+        .and_then(|()| until_degraded(suite, &staying, &leader, writer))
+        .and_then(|()| changing(suite));
     suite.node(mend, &leader.node)?;
     seen?;
     let started = Instant::now();
@@ -200,6 +192,19 @@ fn during(
     // Those who stay have their ids and their volumes.
     deletion::same_disks(&staying, &after)?;
     Ok(after)
+}
+
+/// The status tells of the change, and what holds it up.
+fn changing(suite: &Suite) -> Outcome {
+    let resource = suite.kube.get(&["zk", NAME])?;
+    println!("  blocked by {}", resource["status"]["blockedBy"]);
+    match condition(&resource, "Progressing") {
+        Some((status, reason, message)) if status == "True" => {
+            println!("  {reason}: {message}");
+            Ok(())
+        }
+        other => Err(format!("the change is not told of: {other:?}")),
+    }
 }
 
 fn scale(suite: &Suite, members: usize) -> Outcome {

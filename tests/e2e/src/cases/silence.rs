@@ -49,7 +49,10 @@ pub(super) fn case(suite: &mut Suite) -> Outcome {
     })?;
     // Nobody could read or write a status meanwhile. What the operator made of it is in its pod's.
     let said = last_words(suite)?;
-    println!("  the operator ended with: {said}");
+    println!(
+        "  the operator ended with: {}",
+        said.lines().last().unwrap_or_default()
+    );
     ensure(said.contains("the lease"), || said.clone())?;
     suite.finish(writer, &after).map(drop)
 }
