@@ -283,6 +283,9 @@ impl Election {
                         self.join(vote);
                         return;
                     }
+                    // Who follows that one already voted for it in this round, as the one that is
+                    // about to lead may have to hear from us first.
+                    self.count(core, now);
                 }
                 self.settled.insert(from, (vote, state));
                 if self.joins(core, &self.settled, &vote) {

@@ -390,6 +390,15 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "an_observer_that_is_about_to_get_a_vote_counts_as_one_that_follows",
     ),
     mutation(
+        "the vote of one that follows does not count for one that is still to lead",
+        "",
+        (
+            "// Who follows that one already voted for it in this round, as the one that is\n                    // about to lead may have to hear from us first.\n                    self.count(core, now);",
+            "",
+        ),
+        "a_vote_of_one_that_follows_already_counts_for_one_that_is_still_to_be_heard",
+    ),
+    mutation(
         "who could not lead helps nobody else to",
         "",
         (

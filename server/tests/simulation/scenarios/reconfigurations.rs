@@ -328,6 +328,41 @@ fn the_last_voter_helps_those_that_replace_it_where_it_has_lost_the_end_of_its_l
 }
 
 #[test]
+fn a_vote_of_one_that_follows_already_counts_for_one_that_is_still_to_be_heard() {
+    for seed in 800..840 {
+        let mut config = Config::calm(2, 0);
+        config.spares = Some(1);
+        let mut world = World::new(config, seed);
+        let log = txns(1, 3);
+        world.checks.knows(&log);
+        // The second transaction is the reconfiguration: the third member is needed, and the first
+        // one knows nothing of that.
+        for (who, len) in [(0, 1), (1, 3), (2, 3)] {
+            let mut disk = disk(1, 1, &log[..len]);
+            disk.config = Some(roster(&[0, 1], &[]).config(Epoch(1).start()).into());
+            if len > 1 {
+                let proposed = roster(&[1, 2], &[0]).config(log[1].zxid);
+                disk.config_seen = Some(proposed.into());
+            }
+            world.members[who].disk = disk;
+        }
+        // The third one hears of the vote late, from those that have counted it.
+        world.network.block(0, 2);
+        world.network.block(1, 2);
+        world.start_all().expect("starts");
+        pass(&mut world, 50 + seed % 200);
+        world.network.heal();
+        let healed = world.now;
+        agree(&mut world);
+        // Not after another question, which may come when the others have given up.
+        assert!(world.now - healed < 300, "took {} ms", world.now - healed);
+        assert_eq!(voters(&world, 1), BTreeSet::from([1, 2]));
+        write(&mut world, 2);
+        all_have(&world, 5);
+    }
+}
+
+#[test]
 fn a_configuration_whose_transaction_was_lost_is_not_waited_for() {
     for seed in 0..20 {
         one_becomes_two(740 + seed, |world, new| {
