@@ -17,6 +17,7 @@ pub mod node;
 pub mod properties;
 pub mod proto;
 pub mod quorum_proto;
+mod room;
 pub mod service;
 pub mod sessions;
 pub mod storage;

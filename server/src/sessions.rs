@@ -4,6 +4,7 @@
 //! `ZooKeeperServer.java` generatePasswd.
 
 use crate::ids::{ServerId, SessionId};
+use crate::room::GiveRoom as _;
 use crate::txn::SessionCheck;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -160,6 +161,7 @@ impl SessionTracker {
     /// Forgets a session: it was closed.
     pub fn remove(&mut self, session: SessionId) {
         if let Some(known) = self.sessions.remove(&session) {
+            self.sessions.give_room();
             self.leave_bucket(session, known.expires_ms);
         }
     }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use crate::project::Project;
 
 /// Rooms whose code decides and never acts; each is a file or a folder.
-const PURE_ROOMS: [&str; 16] = [
+const PURE_ROOMS: [&str; 17] = [
     "server/src/ids",
     "server/src/ensemble",
     "server/src/properties",
@@ -20,6 +20,7 @@ const PURE_ROOMS: [&str; 16] = [
     "server/src/tree",
     "server/src/txn",
     "server/src/sessions",
+    "server/src/room",
     "src/crd",
     "src/valid",
     "src/objects",

@@ -4,6 +4,7 @@ mod compare;
 mod disk;
 mod init;
 mod logging;
+mod memory;
 mod purge;
 mod run;
 mod snapshot;

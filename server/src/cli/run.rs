@@ -1,7 +1,7 @@
 //! `zookeeper-server run`: a member in the foreground.
 
 use super::logging::Logging;
-use super::{FAILED, USAGE, fail, key_value};
+use super::{FAILED, USAGE, fail, key_value, memory};
 use crate::config::{IdNeed, ServerConfig, read_config};
 use crate::node::{self, NodeError};
 use clap::Args;
@@ -34,6 +34,7 @@ impl Run {
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
+            .on_thread_park(memory::give_back)
             .build();
         let runtime = match runtime {
             Ok(runtime) => runtime,

@@ -3,6 +3,7 @@
 use super::connection::Connection;
 use super::status::Serving;
 use crate::ids::{ConnId, SessionId};
+use crate::room::GiveRoom as _;
 use hashbrown::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -57,6 +58,7 @@ impl Registry {
     /// Forgets the connection, and its session unless that has moved on to another.
     pub(crate) fn remove(&mut self, connection: &Arc<Connection>, session: SessionId) {
         if self.connections.remove(&connection.id).is_some() {
+            self.connections.give_room();
             let ip = connection.peer.ip();
             if let Some(count) = self.addresses.get_mut(&ip) {
                 *count -= 1;
@@ -68,6 +70,7 @@ impl Registry {
         let owner = self.sessions.get(&session);
         if owner.is_some_and(|owner| Arc::ptr_eq(owner, connection)) {
             self.sessions.remove(&session);
+            self.sessions.give_room();
         }
     }
 

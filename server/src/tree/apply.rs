@@ -11,6 +11,7 @@ use super::store::{NewNode, Tree};
 use super::watches::{Change, Fired, Watches};
 use crate::ids::{SessionId, Zxid};
 use crate::proto::{Acl, ErrorCode, OpCode, Stat};
+use crate::room::GiveRoom as _;
 use crate::txn::{Txn, TxnEntry, TxnHeader};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -136,6 +137,7 @@ impl Database {
             Txn::CloseSession { paths_to_delete } => {
                 hand.kill_session(header.client_id, paths_to_delete.as_deref());
                 self.sessions.remove(&header.client_id);
+                self.sessions.give_room();
                 (ErrorCode::OK, Outcome::SessionClosed)
             }
             txn => hand.one(header.op, txn),

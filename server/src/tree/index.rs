@@ -2,6 +2,7 @@
 
 use super::node::Slot;
 use super::slab::Slab;
+use crate::room::too_much;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use std::hash::BuildHasher;
 
@@ -58,9 +59,12 @@ impl Index {
     /// Takes a node out, while it is still in the slab.
     pub(crate) fn remove(&mut self, slab: &Slab, slot: Slot) {
         let hash = slab.get(slot).path_hash;
-        if let Ok(entry) = self.shards[shard(hash)].find_entry(spread(hash), |other| *other == slot)
-        {
+        let shard = &mut self.shards[shard(hash)];
+        if let Ok(entry) = shard.find_entry(spread(hash), |other| *other == slot) {
             entry.remove();
+            if let Some(room) = too_much(shard.len(), shard.capacity()) {
+                shard.shrink_to(room, |slot| spread(slab.get(*slot).path_hash));
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ use super::read::NodeRef;
 use super::slab::Slab;
 use crate::ids::{SessionId, WallMs, Zxid};
 use crate::proto::{Acl, ErrorCode, Stat};
+use crate::room::GiveRoom as _;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -322,6 +323,7 @@ impl Tree {
                     slots.remove(&slot);
                     if slots.is_empty() {
                         self.ephemerals.remove(&session);
+                        self.ephemerals.give_room();
                     }
                 }
             }

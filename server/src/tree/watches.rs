@@ -6,6 +6,7 @@
 use super::store::Tree;
 use crate::ids::{ConnId, Zxid};
 use crate::proto::Acl;
+use crate::room::GiveRoom as _;
 use hashbrown::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -170,6 +171,7 @@ impl Table {
             watchers.remove(at);
             if watchers.is_empty() {
                 self.by_path.remove(path);
+                self.by_path.give_room();
             }
             self.forget(conn, path);
         }
@@ -182,6 +184,7 @@ impl Table {
             paths.remove(path);
             if paths.is_empty() {
                 self.by_conn.remove(&conn);
+                self.by_conn.give_room();
             }
         }
     }
@@ -202,6 +205,8 @@ impl Table {
                 self.by_path.remove(&path);
             }
         }
+        self.by_path.give_room();
+        self.by_conn.give_room();
     }
 
     /// Who is to be told of an event at `path`: everyone watching it, then the recursive watchers
@@ -223,6 +228,7 @@ impl Table {
             watchers.retain(|(_, modes)| *modes != 0);
             if watchers.is_empty() {
                 self.by_path.remove(path);
+                self.by_path.give_room();
             }
             for conn in done {
                 self.forget(conn, path);

@@ -123,21 +123,17 @@ fn wave(ensemble: &Ensemble, count: usize) {
     let counts = ensemble.monitor("zk_ephemerals_count");
     assert_eq!(counts, [0, 0, 0]);
     let grown_kb = full_kb.saturating_sub(before_kb);
-    let empty_kb = ensemble.resident_kb();
-    // The allocator keeps pages for later, so what counts is that they are used again.
-    let mut workers = Workers::start(&ensemble.addresses(), count);
-    workers.tell("survivors");
-    wait_until("half the sessions stand again", || {
-        workers.tally().opened == half
+    let may_stay_kb = before_kb + grown_kb * 3 / 10;
+    let mut empty_kb = 0;
+    let returned_in = wait_until("the system has the memory back", || {
+        empty_kb = ensemble.resident_kb();
+        empty_kb <= may_stay_kb
     });
-    let again_kb = ensemble.resident_kb();
-    workers.tell("close");
-    workers.finish();
     println!(
         "{count} sessions opened in {:.1} s, watches set in {:.1} s, {half} killed, all expired and told in {:.1} s \
          (timeout {} s); of {} pings since then the median took {:.1} ms, the 99th percentile {:.1} ms, the \
          slowest {:.1} ms; memory of the three members {} MB before, {} MB with all ({:.1} kB a session), {} MB \
-         with none left, {} MB with half as many again",
+         {:.1} s after the last had gone",
         opened_in.as_secs_f64(),
         watched_in.as_secs_f64(),
         expired_in.as_secs_f64(),
@@ -150,7 +146,7 @@ fn wave(ensemble: &Ensemble, count: usize) {
         full_kb >> 10,
         grown_kb as f64 / count as f64,
         empty_kb >> 10,
-        again_kb >> 10,
+        returned_in.as_secs_f64(),
     );
     // A client gives a server up after two thirds of the timeout, and pings every third.
     let patience_ms = DYING_TIMEOUT.as_millis() as f64 / 3.0;
@@ -159,10 +155,6 @@ fn wave(ensemble: &Ensemble, count: usize) {
         at(&pings, 1.0) < patience_ms,
         "a ping took {} ms",
         at(&pings, 1.0)
-    );
-    assert!(
-        again_kb <= full_kb + grown_kb / 5,
-        "{full_kb} kB with all, {again_kb} kB with half as many again: memory is lost"
     );
 }
 
