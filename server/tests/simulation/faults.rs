@@ -121,6 +121,7 @@ pub(crate) fn run(seed: u64, trace: bool) -> (Result<Tally, Fault>, Vec<String>)
         rosters_proposed: world.rosters_proposed,
         rosters_in_force: world.rosters_in_force,
         handed_over: world.handed_over,
+        stranded: u64::from(world.stranded),
         weighed: u64::from(!world.config.groups.is_empty()),
         evaluations: world.checks.spec.evaluations,
         faults: run.faults,
@@ -356,6 +357,11 @@ impl Run {
         // A wrong turn costs one initLimit; nobody needs to take more than a few.
         let patience = 5 * world.config.tick_ms * world.config.init_limit + 10_000;
         if !world.run_while(patience, World::agrees)? {
+            if world.is_stranded() {
+                world.stranded = true;
+                world.evaluate()?;
+                return Ok(patience);
+            }
             return Err(format!(
                 "no agreement {patience} ms after the faults: {}",
                 world.portrait()

@@ -78,6 +78,39 @@ impl World {
         })
     }
 
+    /// Whether they need a person's help, though everybody runs: the voters in force can't lead
+    /// without one that knows nothing of the reconfiguration under way, nor with those alone whose
+    /// logs are not ahead of theirs; and who is ahead gets its vote from that reconfiguration only, so
+    /// that who does not know it would neither vote for it nor know where it is.
+    pub(crate) fn is_stranded(&self) -> bool {
+        let known = |who: usize| self.members[who].zab.as_ref()?.config_seen();
+        let Some(next) = (0..self.members.len())
+            .filter_map(known)
+            .max_by_key(|config| config.version)
+        else {
+            return false;
+        };
+        let active = self.newest_config().membership;
+        let history = |who: &usize| {
+            let disk = &self.members[*who].disk;
+            (disk.current_epoch.max(disk.end().epoch()), disk.end())
+        };
+        let disks =
+            || (0..self.members.len()).filter(|who| self.members[*who].disk.is_initialized());
+        let informed = || {
+            disks().filter(|who| known(*who).is_some_and(|config| config.version == next.version))
+        };
+        let votes = |who: &usize| active.is_voter(server_id(*who));
+        let Some(best) = informed().filter(votes).map(|who| history(&who)).max() else {
+            return false;
+        };
+        let ahead = disks().filter(|who| !votes(who) && history(who) > best);
+        let level = disks().filter(|who| history(who) <= best);
+        !active.is_quorum(informed().map(server_id))
+            && ahead.count() > 0
+            && !next.membership.is_quorum(level.map(server_id))
+    }
+
     /// Somebody wants the ensemble to be another. False where the leader refuses.
     pub(crate) fn reconfigure(&mut self) -> Result<bool, Fault> {
         let Some(leader) = self.leader().filter(|_| self.config.spares.is_some()) else {

@@ -23,6 +23,8 @@ pub(crate) struct Tally {
     pub(crate) rosters_proposed: u64,
     pub(crate) rosters_in_force: u64,
     pub(crate) handed_over: u64,
+    /// Those that a person has to help.
+    pub(crate) stranded: u64,
     pub(crate) evaluations: u64,
     pub(crate) faults: BTreeMap<&'static str, u64>,
     /// How long each ensemble took to agree once the faults stopped, in simulated milliseconds.
@@ -47,6 +49,7 @@ impl Tally {
         self.rosters_proposed += other.rosters_proposed;
         self.rosters_in_force += other.rosters_in_force;
         self.handed_over += other.handed_over;
+        self.stranded += other.stranded;
         self.evaluations += other.evaluations;
         for (kind, count) in other.faults {
             *self.faults.entry(kind).or_default() += count;
@@ -85,7 +88,7 @@ impl fmt::Display for Tally {
         writeln!(
             f,
             "{} seeds, {} of them with groups and weights, {} with {} reconfigurations of which {} \
-             came in force, {} leaders that handed over: {} steps, {} proposals, {} acknowledged, \
+             came in force, {} leaders that handed over, {} that need a person: {} steps, {} proposals, {} acknowledged, \
              {} elections, {} snapshots sent, {} truncations, {} interrupted cuts, {} torn records, \
              {} histories that could not be reconciled, {} epochs used up",
             self.seeds,
@@ -94,6 +97,7 @@ impl fmt::Display for Tally {
             self.rosters_proposed,
             self.rosters_in_force,
             self.handed_over,
+            self.stranded,
             self.steps,
             self.proposals,
             self.acknowledged,

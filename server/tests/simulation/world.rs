@@ -129,6 +129,8 @@ pub(crate) struct World {
     pub(crate) rollovers: u64,
     /// Leaders that handed over.
     pub(crate) handed_over: u64,
+    /// Whether it ended in need of a person.
+    pub(crate) stranded: bool,
     /// Configurations proposed, and put in force by a leader.
     pub(crate) rosters_proposed: u64,
     pub(crate) rosters_in_force: u64,
@@ -185,6 +187,7 @@ impl World {
             unusable: 0,
             rollovers: 0,
             handed_over: 0,
+            stranded: false,
             rosters_proposed: 0,
             rosters_in_force: 0,
             led_at: 0,
