@@ -1,5 +1,6 @@
 //! Names and passwords that SASL knows.
 
+use crate::properties;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -11,6 +12,17 @@ pub struct Users {
 }
 
 impl Users {
+    /// Reads a file with a `NAME=PASSWORD` on each line, in the syntax of zoo.cfg. Any bytes are
+    /// valid, since that syntax has no errors.
+    #[must_use]
+    pub fn parse(bytes: &[u8]) -> Self {
+        let mut users = Self::default();
+        for property in properties::parse(bytes) {
+            users.insert(property.key, property.value);
+        }
+        users
+    }
+
     /// Adds a user; a later password of the same name holds.
     pub fn insert(&mut self, name: impl Into<String>, password: impl Into<String>) {
         self.passwords.insert(name.into(), password.into());

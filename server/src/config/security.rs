@@ -7,9 +7,9 @@ use super::tls::{self, ClientAuth, Side};
 use crate::auth::jaas::{self, Section};
 use crate::auth::password_hash::PasswordHash;
 use crate::auth::{Users, x509};
-use crate::properties;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
 type Result<T> = std::result::Result<T, ConfigError>;
 
@@ -39,9 +39,10 @@ pub(super) fn auth(s: &mut Settings, secure: bool) -> Result<AuthConfig> {
     }
     let named = |class: &str| providers.values().any(|provider| provider == class);
     let jaas = Jaas::read(s)?;
-    let own_users = own_users(s)?;
+    let own_users = own_users(s);
+    let sasl_users_file = users_file(s)?;
     let mut sasl_users = clients_of(s, jaas.as_ref())?;
-    let sasl_enabled = named(SASL_PROVIDER) || own_users.is_some();
+    let sasl_enabled = named(SASL_PROVIDER) || own_users.is_some() || sasl_users_file.is_some();
     if let Some(own) = own_users {
         sasl_users.get_or_insert_default().extend(own);
     }
@@ -83,6 +84,7 @@ pub(super) fn auth(s: &mut Settings, secure: bool) -> Result<AuthConfig> {
         x509_super_user: x509_super_user.map(|name| name.value),
         sasl_enabled,
         sasl_users,
+        sasl_users_file,
         sasl_super_users: super_users(s),
         enforced_schemes: None,
         allow_sasl_failed_clients: s.flag("allowSaslFailedClients", false)?,
@@ -145,6 +147,9 @@ fn enforced(s: &mut Settings, config: &AuthConfig) -> Result<Option<Vec<String>>
             "sasl" => config.sasl_enabled,
             "x509" => config.x509_enabled,
             "ip" => true,
+            // Ours alone: whoever is the superuser needs no other name. Java takes what a provider
+            // proves, and this is proven by another one's.
+            "super" => config.super_digest.is_some() || config.super_digest_file.is_some(),
             "ensemble" => config.ensemble_enabled,
             _ => false,
         };
@@ -201,22 +206,38 @@ fn clients_of(s: &mut Settings, jaas: Option<&Jaas>) -> Result<Option<Users>> {
     Ok(section.map(Section::users))
 }
 
-/// The way without Java's files: `sasl.user.NAME=PASSWORD`, and `sasl.usersFile` with a
-/// `NAME=PASSWORD` on each line.
-fn own_users(s: &mut Settings) -> Result<Option<Users>> {
+/// The way without Java's files: `sasl.user.NAME=PASSWORD`.
+fn own_users(s: &mut Settings) -> Option<Users> {
     let mut users = Users::default();
     for (name, setting) in s.starting_with("sasl.user.") {
         users.insert(name, setting.value);
     }
-    if let Some(file) = s.text("sasl.usersFile") {
-        for property in properties::parse(&read_file(Path::new(&file))?) {
-            users.insert(property.key, property.value);
+    (!users.is_empty()).then_some(users)
+}
+
+/// `sasl.usersFile`, with a `NAME=PASSWORD` on each line. It is read at every login, and a mounted
+/// secret may come a moment after the server: one that is not there yet is warned about, and one
+/// that could never be read is refused.
+fn users_file(s: &mut Settings) -> Result<Option<PathBuf>> {
+    let Some(setting) = s.take("sasl.usersFile") else {
+        return Ok(None);
+    };
+    let path = PathBuf::from(&setting.value);
+    let problem = match read_file(&path) {
+        Ok(bytes) if Users::parse(&bytes).is_empty() => Some("has no NAME=PASSWORD".to_owned()),
+        Ok(_) => None,
+        Err(ConfigError::Unreadable { source, .. }) if source.kind() == ErrorKind::NotFound => {
+            Some("is not there".to_owned())
         }
-        if users.is_empty() {
-            return Err(s.missing("sasl.usersFile", format!("{file} has no NAME=PASSWORD")));
-        }
+        Err(error) => return Err(error),
+    };
+    if let Some(problem) = problem {
+        let Setting { place, key, value } = &setting;
+        s.warnings.push(format!(
+            "{place}: {key}: {value} {problem}: nobody in it can log in until it does"
+        ));
     }
-    Ok((!users.is_empty()).then_some(users))
+    Ok(Some(path))
 }
 
 /// Who members are to each other. Source: `SaslQuorumAuthServer.java`, `SaslQuorumAuthLearner.java`.

@@ -346,6 +346,9 @@ pub struct AuthConfig {
     pub sasl_enabled: bool,
     /// Those who may log in by SASL; `None` where nobody may, and tokens get no answer.
     pub sasl_users: Option<Users>,
+    /// `sasl.usersFile`: more of them, read at every login, so that a new password needs no
+    /// restart. Java has no such key.
+    pub sasl_users_file: Option<PathBuf>,
     /// `superUser` and `superUser.X` of SASL.
     pub sasl_super_users: Vec<String>,
     /// `enforce.auth.schemes` where `enforce.auth.enabled`, or `sasl` where

@@ -51,6 +51,7 @@ fn for_auth(config: &ServerConfig) -> AuthSettings {
         digest_enabled: auth.digest_enabled,
         digest_algorithm: auth.digest_algorithm,
         sasl_users: auth.sasl_users.clone(),
+        sasl_users_file: auth.sasl_users_file.clone(),
         sasl_super_users: auth.sasl_super_users.clone(),
         x509_super_user: auth.x509_super_user.clone(),
         enforced_schemes: auth.enforced_schemes.clone(),

@@ -178,7 +178,7 @@ impl ConnState {
             self.close(CloseReason::BadPacket);
             return;
         };
-        let Some(users) = &settings.sasl_users else {
+        let Some(users) = settings.current_sasl_users() else {
             self.sasl_reply(xid, ErrorCode::OK, None);
             return;
         };
@@ -193,7 +193,7 @@ impl ConnState {
                 }
             },
         };
-        match exchange.respond(users, token) {
+        match exchange.respond(&users, token) {
             Ok(Reply::Challenge(challenge)) => {
                 self.sasl_reply(xid, ErrorCode::OK, Some(&challenge));
             }

@@ -5,11 +5,14 @@ use crate::auth::password_hash::PasswordHash;
 use crate::ids::ServerId;
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::Read;
-use std::path::PathBuf;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use tracing::warn;
 
 /// The longest file with a superuser's digest that is read.
 const DIGEST_BYTES_MAX: u64 = 1024;
+/// The longest file of users that is read, as for any file that a configuration leads to.
+const USERS_BYTES_MAX: u64 = 1 << 20;
 
 /// How the service treats clients. Every bound on what a client can cost stands here.
 #[derive(Clone, Debug)]
@@ -104,8 +107,10 @@ pub struct AuthSettings {
     pub digest_enabled: bool,
     /// DigestAuthenticationProvider.digestAlg.
     pub digest_algorithm: PasswordHash,
-    /// Those who may log in by SASL; `None` where tokens get no answer.
+    /// Those who may log in by SASL. Where there is no file either, tokens get no answer.
     pub sasl_users: Option<Users>,
+    /// sasl.usersFile: more of them.
+    pub sasl_users_file: Option<PathBuf>,
     /// Those of them who may do everything.
     pub sasl_super_users: Vec<String>,
     /// The subject of a certificate whose owner may do everything.
@@ -133,6 +138,32 @@ impl AuthSettings {
         file.take(DIGEST_BYTES_MAX).read_to_string(&mut text).ok()?;
         Some(Cow::Owned(text.trim().to_owned()))
     }
+
+    /// Who may log in by SASL as of now; `None` where nobody ever may. The file is read at every
+    /// use, for the same reasons as the superuser's digest; one that is not there adds nobody.
+    #[must_use]
+    pub fn current_sasl_users(&self) -> Option<Cow<'_, Users>> {
+        let Some(path) = &self.sasl_users_file else {
+            return self.sasl_users.as_ref().map(Cow::Borrowed);
+        };
+        let mut users = self.sasl_users.clone().unwrap_or_default();
+        match read_users(path) {
+            Ok(bytes) => users.extend(Users::parse(&bytes)),
+            Err(error) => warn!(path = %path.display(), %error, "sasl.usersFile can't be read"),
+        }
+        Some(Cow::Owned(users))
+    }
+}
+
+fn read_users(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?
+        .take(USERS_BYTES_MAX + 1)
+        .read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > USERS_BYTES_MAX {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(bytes)
 }
 
 impl Default for AuthSettings {
@@ -143,6 +174,7 @@ impl Default for AuthSettings {
             digest_enabled: true,
             digest_algorithm: PasswordHash::default(),
             sasl_users: None,
+            sasl_users_file: None,
             sasl_super_users: Vec::new(),
             x509_super_user: None,
             enforced_schemes: None,
@@ -199,5 +231,27 @@ mod tests {
             std::fs::write(&file, format!("{digest}\n")).unwrap();
             assert_eq!(settings.current_super_digest().as_deref(), Some(digest));
         }
+    }
+
+    #[test]
+    fn the_users_file_is_read_anew_and_one_that_is_missing_or_endless_adds_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("users");
+        let mut carol = Users::default();
+        carol.insert("carol", "c");
+        let settings = AuthSettings {
+            sasl_users: Some(carol),
+            sasl_users_file: Some(file.clone()),
+            ..AuthSettings::default()
+        };
+        let count = || settings.current_sasl_users().unwrap().len();
+        assert_eq!(count(), 1);
+        std::fs::write(&file, "alice=one\nbob=two\ncarol=three\n").unwrap();
+        let users = settings.current_sasl_users().unwrap();
+        assert_eq!(users.len(), 3);
+        assert_eq!(users.password("carol"), Some("three"));
+        std::fs::write(&file, vec![b'\n'; (USERS_BYTES_MAX + 1) as usize]).unwrap();
+        assert_eq!(count(), 1);
+        assert!(AuthSettings::default().current_sasl_users().is_none());
     }
 }

@@ -196,6 +196,52 @@ fn users_may_stand_in_the_configuration_or_in_a_file_of_their_own() {
     }
 }
 
+/// Ours alone. A mounted secret may come after the server, and its passwords change.
+#[test]
+fn a_new_password_in_the_users_file_holds_from_the_next_login_on() {
+    if java().is_some() {
+        return;
+    }
+    let dir = scratch();
+    let file = dir.path().join("users");
+    let server = Server::start(dir, "sasl.usersFile=DIR/users");
+    let answer = |password: &str| {
+        let mut client = connect(server.plain);
+        (log_in(&mut client, "alice", password).err, client)
+    };
+    assert_eq!(answer("first").0, AUTH_FAILED);
+    std::fs::write(&file, "alice=first\n").unwrap();
+    let (first, mut stays) = answer("first");
+    assert_eq!(first, 0);
+    std::fs::write(&file, "alice=second\n").unwrap();
+    assert_eq!(answer("first").0, AUTH_FAILED);
+    assert_eq!(answer("second").0, 0);
+    // Who is in stays in, as in Java after any change.
+    assert_eq!(stays.who_am_i(), ["sasl:alice"]);
+}
+
+/// Ours alone: `super` is no provider's scheme in Java.
+#[test]
+fn where_a_login_is_required_the_superuser_may_be_let_in_by_its_digest() {
+    if java().is_some() {
+        return;
+    }
+    let enforced =
+        "sasl.user.alice=x\nenforce.auth.enabled=true\nenforce.auth.schemes=sasl,super\n";
+    let dir = scratch();
+    let (line, _) = Server::refused(&dir, enforced);
+    assert!(line.contains("the scheme super is not there"), "{line}");
+    // The digest is that of `super:test`.
+    let digest = "DigestAuthenticationProvider.superDigest=super:D/InIHSb7yEEbrWz8b9l71RjZJU=";
+    let server = Server::start(scratch(), &format!("{enforced}{digest}"));
+    let mut other = connect(server.plain);
+    assert_eq!(other.auth("digest", "super:wrong"), 0);
+    assert_eq!(other.ask(PING, &[]).err, SASL_REQUIRED);
+    let mut superuser = connect(server.plain);
+    assert_eq!(superuser.auth("digest", "super:test"), 0);
+    assert_eq!(superuser.create("/x", &[(ALL, "world", "anyone")]), 0);
+}
+
 /// Ours alone: Java tells it elsewhere.
 #[test]
 fn a_file_that_is_no_jaas_file_is_refused_with_its_line() {
