@@ -49,6 +49,21 @@ pub enum ApplyError {
     Random(String),
 }
 
+impl ApplyError {
+    /// Whether nothing can be made any more because the namespace is being deleted.
+    /// Source: Kubernetes' admission plugin NamespaceLifecycle, which names the cause.
+    pub fn namespace_is_ending(&self) -> bool {
+        let Self::Write { source, .. } = self else {
+            return false;
+        };
+        let kube::Error::Api(status) = source.as_ref() else {
+            return false;
+        };
+        let causes = status.details.iter().flat_map(|details| &details.causes);
+        status.code == 403 && { causes }.any(|cause| cause.reason == "NamespaceTerminating")
+    }
+}
+
 /// What became of an action.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Done {

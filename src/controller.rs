@@ -1,14 +1,15 @@
 //! The loop: observe, plan, apply, report; and when to look again.
 
 use crate::apply::{ApplyError, Done, Writer};
-use crate::crd::ZooKeeperCluster;
 use crate::crd::names::{LABEL_CLUSTER, OPERATOR};
+use crate::crd::{ZooKeeperCluster, ZooKeeperClusterStatus};
 use crate::ensemble::ChangeEnsemble;
 use crate::metrics::Metrics;
-use crate::observe::{Clock, ObserveError, ReadMembers, observe};
+use crate::observe::{Clock, ObserveError, ReadMembers, observe, read_secrets};
+use crate::plan::observed::Secrets;
 use crate::plan::quorum::Ensemble;
 use crate::plan::{Action, Observed, Plan, Waiting, plan};
-use crate::status::{Outcome, is_news, status};
+use crate::status::{Outcome, has_failed, is_news, status};
 use crate::valid::{Member, Settings, ValidCluster};
 use futures::StreamExt;
 use futures::future::join_all;
@@ -16,6 +17,7 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::api::Api;
 use kube::runtime::controller::{self, Controller};
 use kube::runtime::events::{EventType, Recorder, Reporter};
@@ -36,7 +38,8 @@ const LATER: Duration = Duration::from_secs(5);
 /// While everything is as it should be.
 const STEADY: Duration = Duration::from_secs(30);
 /// How long a steady cluster's objects go unread unless a watch tells of a change. What no watch
-/// tells of (a Secret of the user's, a watch that lost something) is found then.
+/// tells of (a watch that lost something) is found then; Secrets that the spec names are read at
+/// every look.
 const UNREAD_MAX: Duration = Duration::from_secs(600);
 /// The longest pause after errors.
 const ERROR_PAUSE_MAX: Duration = Duration::from_secs(60);
@@ -54,6 +57,15 @@ pub enum ReconcileError {
     Apply(#[from] ApplyError),
 }
 
+impl ReconcileError {
+    fn namespace_is_ending(&self) -> bool {
+        match self {
+            Self::Observe(_) => false,
+            Self::Apply(error) => error.namespace_is_ending(),
+        }
+    }
+}
+
 /// What every pass needs.
 pub struct Operator {
     client: Client,
@@ -68,6 +80,8 @@ pub struct Operator {
     steady: Mutex<HashMap<ObjectRef<ZooKeeperCluster>, Steady>>,
     /// Clusters whose objects changed since they were last read.
     touched: Mutex<HashSet<ObjectRef<ZooKeeperCluster>>>,
+    /// Clusters whose namespace is being deleted: the resource's UID, and when that was last seen.
+    ending: Mutex<HashMap<ObjectRef<ZooKeeperCluster>, (Option<String>, Timestamp)>>,
 }
 
 /// A cluster with nothing to do.
@@ -80,6 +94,8 @@ struct Steady {
     members: Vec<(Member, String)>,
     /// What they said.
     ensemble: Ensemble,
+    /// The passwords. No watch tells of Secrets, which the operator may not list.
+    secrets: Secrets,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -117,6 +133,7 @@ impl Operator {
             failures: Mutex::default(),
             steady: Mutex::default(),
             touched: Mutex::default(),
+            ending: Mutex::default(),
         }
     }
 
@@ -131,30 +148,66 @@ impl Operator {
             // What the cluster owns goes with it; there is no finalizer to wait for.
             return Ok(STEADY);
         }
+        let key = ObjectRef::from_obj(resource);
+        if self.is_ending(resource, &key) {
+            return Ok(STEADY);
+        }
         let cluster = match ValidCluster::parse(resource, &self.settings) {
             Ok(cluster) => cluster,
             Err(error) => {
-                self.report(resource, &Outcome::Invalid(&error)).await?;
+                let mut told = resource.status.clone();
+                self.report(resource, &mut told, &Outcome::Invalid(&error))
+                    .await?;
                 return Ok(STEADY);
             }
         };
-        let key = ObjectRef::from_obj(resource);
         let touched = locked(&self.touched).remove(&key);
         if !touched && self.is_still_steady(resource, &cluster, &key).await {
             return Ok(STEADY);
         }
-        match self.pass(resource, &cluster).await {
-            Ok(pause) => Ok(pause),
+        let mut told = resource.status.clone();
+        match self.pass(resource, &cluster, &mut told).await {
+            Ok(pause) => {
+                locked(&self.ending).remove(&key);
+                Ok(pause)
+            }
+            Err(error) if error.namespace_is_ending() => {
+                self.leave(resource, key);
+                Ok(STEADY)
+            }
             Err(error) => {
                 // The first error is the one to report; that its report failed too adds nothing.
                 if let Err(second) = self
-                    .report(resource, &Outcome::Failed(&error.to_string()))
+                    .report(resource, &mut told, &Outcome::Failed(&error.to_string()))
                     .await
                 {
                     tracing::debug!(%second, "a failure could not be written into status");
                 }
                 Err(error)
             }
+        }
+    }
+
+    /// Whether the cluster's namespace was seen being deleted a moment ago: all that goes with it
+    /// would be made again, and refused, at each of the many changes that a watch tells of.
+    fn is_ending(&self, resource: &ZooKeeperCluster, key: &ObjectRef<ZooKeeperCluster>) -> bool {
+        let pause = SignedDuration::try_from(STEADY).unwrap_or(SignedDuration::MAX);
+        locked(&self.ending).get(key).is_some_and(|(uid, seen)| {
+            *uid == resource.uid() && (self.clock)().duration_since(*seen) < pause
+        })
+    }
+
+    /// Leaves a cluster alone that goes with its namespace. There is nothing to report, and nobody
+    /// to report it to.
+    fn leave(&self, resource: &ZooKeeperCluster, key: ObjectRef<ZooKeeperCluster>) {
+        let now = (resource.uid(), (self.clock)());
+        let before = locked(&self.ending).insert(key, now);
+        if before.is_none_or(|(uid, _)| uid != resource.uid()) {
+            tracing::info!(
+                namespace = resource.namespace(),
+                name = resource.name_any(),
+                "the namespace is being deleted, so the cluster is left alone"
+            );
         }
     }
 
@@ -166,7 +219,7 @@ impl Operator {
         cluster: &ValidCluster,
         key: &ObjectRef<ZooKeeperCluster>,
     ) -> bool {
-        let (asked, before) = {
+        let (asked, before, secrets) = {
             let steady = locked(&self.steady);
             let Some(steady) = steady.get(key) else {
                 return false;
@@ -178,8 +231,14 @@ impl Operator {
             {
                 return false;
             }
-            (steady.members.clone(), steady.ensemble.clone())
+            let secrets = cluster.names_secrets().then(|| steady.secrets.clone());
+            (steady.members.clone(), steady.ensemble.clone(), secrets)
         };
+        if let Some(secrets) = secrets
+            && read_secrets(&self.client, cluster).await.ok() != Some(secrets)
+        {
+            return false;
+        }
         let reports = join_all(
             asked
                 .iter()
@@ -212,6 +271,7 @@ impl Operator {
         &self,
         resource: &ZooKeeperCluster,
         cluster: &ValidCluster,
+        told: &mut Option<ZooKeeperClusterStatus>,
     ) -> Result<Duration, ReconcileError> {
         let latched = resource
             .status
@@ -228,15 +288,25 @@ impl Operator {
         let plan = plan(cluster, &observed);
         // Status first: the identity is latched before anything rests on it, and
         // what is about to happen is told even if it fails.
-        let degraded = self
-            .report(resource, &Outcome::Planned(cluster, &observed, &plan))
-            .await?;
+        let planned = Outcome::Planned(cluster, &observed, &plan);
+        // A failure that is taken back and said again at each try would be a stream of writes, and
+        // each of them is a reason to look again at once.
+        let retries = has_failed(told.as_ref()) && plan.action.writes();
+        let degraded = if retries {
+            let retried = Outcome::Retried(cluster, &observed, &plan);
+            self.report(resource, told, &retried).await?
+        } else {
+            self.report(resource, told, &planned).await?
+        };
         self.seen(cluster, &plan.ensemble, plan.ensemble.followers.len());
         self.note_steady(resource, &observed, &plan, degraded);
         let done = self
             .writer
-            .carry_out(resource, cluster, &observed.superuser, &plan.action)
+            .carry_out(resource, cluster, &observed.secrets.superuser, &plan.action)
             .await?;
+        if retries {
+            self.report(resource, told, &planned).await?;
+        }
         let (namespace, name) = (&cluster.namespace, &cluster.name);
         match plan.action {
             Action::Restart(_) if done == Done::Written => self.metrics.restarted(namespace, name),
@@ -271,20 +341,23 @@ impl Operator {
             read: Instant::now(),
             members,
             ensemble: plan.ensemble.clone(),
+            secrets: observed.secrets.clone(),
         };
         locked(&self.steady).insert(key, steady);
     }
 
-    /// Writes status where it is news, and an Event where trouble begins. Returns
-    /// whether there is trouble.
+    /// Writes status where it is news to what was `told` last, and an Event where trouble begins.
+    /// Returns whether there is trouble.
     async fn report(
         &self,
         resource: &ZooKeeperCluster,
+        told: &mut Option<ZooKeeperClusterStatus>,
         outcome: &Outcome<'_>,
     ) -> Result<bool, ApplyError> {
-        let old = resource.status.as_ref();
+        let old = told.clone();
+        let old = old.as_ref();
         let new = status(old, resource.metadata.generation, (self.clock)(), outcome);
-        let trouble = |status: Option<&crate::crd::ZooKeeperClusterStatus>| {
+        let trouble = |status: Option<&ZooKeeperClusterStatus>| {
             let conditions = status.and_then(|status| status.conditions.as_ref())?;
             let degraded = conditions
                 .iter()
@@ -329,7 +402,9 @@ impl Operator {
                     .await;
             }
         }
-        Ok(after.is_some())
+        let trouble = after.is_some();
+        *told = Some(new);
+        Ok(trouble)
     }
 
     fn failed(&self, resource: &ZooKeeperCluster, error: &ReconcileError) -> Duration {
@@ -348,6 +423,7 @@ impl Operator {
         locked(&self.failures).remove(&key);
         locked(&self.steady).remove(&key);
         locked(&self.touched).remove(&key);
+        locked(&self.ending).remove(&key);
         self.metrics.gone(namespace, name);
     }
 

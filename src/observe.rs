@@ -6,14 +6,15 @@
 //! makes that write fail.
 
 use crate::crd::names::{
-    ANNOTATION_CONFIG_HASH, ANNOTATION_RESTART_POD, ANNOTATION_TEMPLATE_HASH, LABEL_REVISION,
-    PORT_ADMIN,
+    ANNOTATION_CERTIFICATES_HASH, ANNOTATION_CONFIG_HASH, ANNOTATION_RESTART_POD,
+    ANNOTATION_TEMPLATE_HASH, LABEL_REVISION, PORT_ADMIN,
 };
 use crate::objects::{DATA_VOLUME, Kind, LOG_VOLUME, Password, claim_name};
 use crate::plan::observed::{
-    ClaimView, ContainerView, MemberReport, Observed, PodView, Silence, Superuser,
+    ClaimView, ContainerView, MemberReport, Observed, PodView, Secrets, Silence, Superuser,
+    UserPassword,
 };
-use crate::valid::{Member, ServerId, ValidCluster};
+use crate::valid::{Member, ServerId, ValidCluster, ValidUser};
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all, try_join_all};
 use http_body_util::{BodyExt, Empty, Limited};
@@ -24,7 +25,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams};
 use kube::{Client, ResourceExt};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -149,12 +150,12 @@ pub async fn observe(
         .into_iter()
         .filter(|kind| !matches!(kind, Kind::StatefulSet | Kind::SuperuserSecret))
         .filter(|kind| !matches!(kind, Kind::HeadlessService | Kind::ClientService));
-    let (others, services, pods, mut claims, superuser) = futures::try_join!(
+    let (others, services, pods, mut claims, secrets) = futures::try_join!(
         try_join_all(others.map(|kind| read_object(client, cluster, kind))),
         read_services(client, cluster),
         read_pods(client, cluster),
         read_claims(client, cluster, latched.is_some()),
-        read_superuser(client, cluster),
+        read_secrets(client, cluster),
     )?;
     ask_for_expansion(client, cluster, &mut claims).await;
     // Those that the spec asks for, and those that still have a pod.
@@ -191,7 +192,7 @@ pub async fn observe(
         pods,
         claims,
         members: reports.into_iter().collect(),
-        superuser,
+        secrets,
     })
 }
 
@@ -373,28 +374,75 @@ async fn read_services(
         .collect())
 }
 
-async fn read_superuser(
+/// The superuser's password and the users', from the Secrets whose names are known: the operator may
+/// read those, and list none.
+pub async fn read_secrets(
     client: &Client,
     cluster: &ValidCluster,
-) -> Result<Superuser, ObserveError> {
+) -> Result<Secrets, ObserveError> {
     let drawn = Kind::SuperuserSecret.name(&cluster.name);
-    let name = cluster.superuser_secret.as_ref().unwrap_or(&drawn);
+    let superuser = cluster.superuser_secret.as_ref().unwrap_or(&drawn);
+    let names: BTreeSet<&String> = cluster
+        .users
+        .iter()
+        .map(|user| &user.secret)
+        .chain([superuser])
+        .collect();
     let secrets: Api<Secret> = Api::namespaced(client.clone(), &cluster.namespace);
-    let secret = secrets.get_opt(name).await.map_err(read_error(format!(
-        "the Secret {}/{name}",
-        cluster.namespace
-    )))?;
-    let exists = secret.is_some();
-    let password = secret
-        .and_then(|secret| secret.data)
-        .and_then(|mut data| data.remove("password"))
-        .and_then(|bytes| String::from_utf8(bytes.0).ok())
+    let read = try_join_all(names.into_iter().map(|name| {
+        let secret = secrets.get_opt(name);
+        async move {
+            let secret = secret.await.map_err(read_error(format!(
+                "the Secret {}/{name}",
+                cluster.namespace
+            )))?;
+            Ok::<_, ObserveError>((name.as_str(), secret))
+        }
+    }))
+    .await?;
+    let found: BTreeMap<&str, Secret> = read
+        .into_iter()
+        .filter_map(|(name, secret)| Some((name, secret?)))
+        .collect();
+    let value = |secret: &str, key: &str| Some(&found.get(secret)?.data.as_ref()?.get(key)?.0);
+    let password = value(superuser, "password")
+        .and_then(|bytes| String::from_utf8(bytes.clone()).ok())
         .filter(|password| !password.is_empty());
-    Ok(match password {
-        Some(password) => Superuser::Known(Password(password)),
-        None if cluster.superuser_secret.is_none() && !exists => Superuser::NotDrawn,
-        None => Superuser::Missing(name.clone()),
+    let drawn = cluster.superuser_secret.is_none();
+    Ok(Secrets {
+        superuser: match password {
+            Some(password) => Superuser::Known(Password(password)),
+            None if drawn && !found.contains_key(superuser.as_str()) => Superuser::NotDrawn,
+            None => Superuser::Missing(superuser.clone()),
+        },
+        users: cluster
+            .users
+            .iter()
+            .map(|ValidUser { name, secret, key }| {
+                let password = value(secret, key).map_or(UserPassword::Missing, |b| usable(b));
+                (name.clone(), password)
+            })
+            .collect(),
     })
+}
+
+/// The longest password that is taken; the file of all users has to stay small.
+const PASSWORD_BYTES_MAX: usize = 1024;
+
+/// A password is one line that a file of properties gives back as it was: said here, it is not found
+/// out by a login that fails.
+fn usable(bytes: &[u8]) -> UserPassword {
+    let unusable = |why| UserPassword::Unusable(why);
+    match std::str::from_utf8(bytes) {
+        Err(_) => unusable("it is no UTF-8"),
+        Ok("") => unusable("it is empty"),
+        Ok(text) if text.len() > PASSWORD_BYTES_MAX => unusable("it is longer than 1024 bytes"),
+        Ok(text) if text.chars().any(char::is_control) => unusable(
+            "it has a line's end or another control character, as `echo` without -n makes it",
+        ),
+        Ok(text) if text.trim() != text => unusable("it begins or ends with a blank"),
+        Ok(text) => UserPassword::Known(Password(text.to_owned())),
+    }
 }
 
 /// Reduces a pod to what decides about it.
@@ -420,6 +468,7 @@ fn view(pod: &Pod) -> PodView {
             .and_then(|status| status.host_ip.clone()),
         revision: pod.labels().get(LABEL_REVISION).cloned(),
         config_hash: annotation(ANNOTATION_CONFIG_HASH),
+        certificates_hash: annotation(ANNOTATION_CERTIFICATES_HASH),
         template_hash: annotation(ANNOTATION_TEMPLATE_HASH),
         restart_requested: annotation(ANNOTATION_RESTART_POD).is_some(),
         created,

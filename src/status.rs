@@ -7,7 +7,7 @@ use crate::crd::names::{ANNOTATION_BOOTSTRAP, ANNOTATION_RECOVER, RECOVERY_CONSE
 use crate::crd::status::{Binding, BlockedBy, MemberStatus, ZooKeeperClusterStatus};
 use crate::objects::Kind;
 use crate::plan::bootstrap::{emptied, may_bootstrap, older_claims};
-use crate::plan::observed::{ContainerView, Observed, Silence, Superuser};
+use crate::plan::observed::{ContainerView, Observed, Silence};
 use crate::plan::{Action, Plan, Waiting, is_ready};
 use crate::valid::{InvalidSpec, Member, Role, ServerId, ValidCluster};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -28,6 +28,9 @@ pub enum Outcome<'a> {
     Failed(&'a str),
     /// The next step was decided.
     Planned(&'a ValidCluster, &'a Observed, &'a Plan),
+    /// The next step was decided after one that failed, and may fail like it: until it is carried
+    /// out, the failure stands.
+    Retried(&'a ValidCluster, &'a Observed, &'a Plan),
 }
 
 /// The new status.
@@ -38,7 +41,9 @@ pub fn status(
     outcome: &Outcome<'_>,
 ) -> ZooKeeperClusterStatus {
     let mut status = match outcome {
-        Outcome::Planned(cluster, observed, plan) => facts(cluster, observed, plan),
+        Outcome::Planned(cluster, observed, plan) | Outcome::Retried(cluster, observed, plan) => {
+            facts(cluster, observed, plan)
+        }
         Outcome::Invalid(_) | Outcome::Failed(_) => previous.cloned().unwrap_or_default(),
     };
     // Once latched, always latched.
@@ -47,6 +52,11 @@ pub fn status(
         .or(status.cluster_id);
     let judged = match outcome {
         Outcome::Planned(cluster, observed, plan) => judge(cluster, observed, plan),
+        Outcome::Retried(cluster, observed, plan) => {
+            let mut judged = judge(cluster, observed, plan);
+            judged.retain(|judgement| !matches!(judgement.type_, "Ready" | "Degraded"));
+            judged
+        }
         Outcome::Invalid(error) => {
             let sentence = error.to_string();
             vec![
@@ -66,11 +76,22 @@ pub fn status(
     };
     // A failed pass knows nothing of this generation: saying it did would let
     // `kubectl wait` believe an old Ready.
-    if !matches!(outcome, Outcome::Failed(_)) {
-        status.observed_generation = generation;
-    }
+    status.observed_generation = match outcome {
+        Outcome::Failed(_) | Outcome::Retried(..) => {
+            previous.and_then(|status| status.observed_generation)
+        }
+        Outcome::Invalid(_) | Outcome::Planned(..) => generation,
+    };
     status.conditions = Some(conditions(previous, judged, generation, now));
     status
+}
+
+/// Whether the last pass failed.
+pub fn has_failed(status: Option<&ZooKeeperClusterStatus>) -> bool {
+    let conditions = status.and_then(|status| status.conditions.as_ref());
+    conditions.into_iter().flatten().any(|condition| {
+        (condition.type_.as_str(), condition.reason.as_str()) == ("Degraded", "ReconcileFailed")
+    })
 }
 
 /// Whether writing `new` over `old` would tell anyone anything: zxids alone move
@@ -388,11 +409,14 @@ fn progress(plan: &Plan) -> (bool, &'static str, String) {
                 ),
             },
         ),
-        Action::Wait(Waiting::Secret(secret)) => (
-            true,
-            "WaitingForSecret",
-            format!("waiting for the Secret {secret} with a key `password`"),
-        ),
+        Action::Wait(Waiting::Secrets(lacking)) => {
+            let all: Vec<String> = lacking.iter().map(ToString::to_string).collect();
+            (
+                true,
+                "WaitingForSecret",
+                format!("waiting for {}", all.join(", ")),
+            )
+        }
         Action::Grow(growth) => (
             true,
             "GrowingVolume",
@@ -494,7 +518,7 @@ fn trouble(cluster: &ValidCluster, observed: &Observed, plan: &Plan) -> Option<T
         .or_else(|| older_volumes(cluster, observed, plan))
         .or_else(|| does_not_serve(observed, plan))
         .or_else(|| wrong_member(observed))
-        .or_else(|| not_as_asked(observed, plan))
+        .or_else(|| not_as_asked(plan))
 }
 
 /// Nobody serves, and no election is going to mend it by itself.
@@ -640,7 +664,7 @@ fn wrong_member(observed: &Observed) -> Option<Trouble> {
 }
 
 /// The ensemble is well, and still not what the spec asks for.
-fn not_as_asked(observed: &Observed, plan: &Plan) -> Option<Trouble> {
+fn not_as_asked(plan: &Plan) -> Option<Trouble> {
     if let Some(unsupported) = &plan.unsupported {
         return Some(("UnsupportedVersion", unsupported.to_string()));
     }
@@ -655,16 +679,36 @@ fn not_as_asked(observed: &Observed, plan: &Plan) -> Option<Trouble> {
             ),
         ));
     }
-    if let Superuser::Missing(secret) = &observed.superuser {
-        return Some((
-            "SecretMissing",
-            format!(
-                "the Secret {secret} with a key `password` is not there: members serve, and the \
-                 membership cannot change. Create it, or remove spec.auth.superuser"
+    secret_missing(plan)
+}
+
+/// Passwords that are not to be had. The first few are named: a condition is to be read.
+fn secret_missing(plan: &Plan) -> Option<Trouble> {
+    const NAMED: usize = 5;
+    let mut found: Vec<String> = plan
+        .lacking
+        .iter()
+        .take(NAMED)
+        .map(|lacking| match (&lacking.user, lacking.unusable) {
+            (None, _) => format!(
+                "{lacking} is not there: members serve, and the membership cannot change. Create it, or \
+                 remove spec.auth.superuser"
             ),
-        ));
+            (Some(user), None) => format!(
+                "{lacking} is not there: {user} can log in by the last password that was, if any. Create \
+                 it, or remove {user} from spec.auth.users"
+            ),
+            (Some(user), Some(why)) => format!(
+                "{lacking} is no password, since {why}: {user} can log in by the last one that was, if \
+                 any. Correct it"
+            ),
+        })
+        .collect();
+    let more = plan.lacking.len().saturating_sub(NAMED);
+    if more > 0 {
+        found.push(format!("and {more} more"));
     }
-    None
+    (!found.is_empty()).then(|| ("SecretMissing", found.join("; ")))
 }
 
 /// Merges judgements into the previous conditions, keeping times where nothing changed.

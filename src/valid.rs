@@ -11,10 +11,11 @@ use crate::crd::names::{
 };
 use crate::crd::rules::{
     CONFIG_KEYS_MAX, CONFIG_VALUE_LENGTH_MAX, DEFAULT_VOLUME_SIZE, NAME_LENGTH_MAX, OBSERVERS_MAX,
-    REPLICAS_MAX, RESERVED_KEYS, RESERVED_PREFIXES,
+    REPLICAS_MAX, RESERVED_KEYS, RESERVED_PREFIXES, SECRET_PREFIXES, TLS_KEYS, TLS_PREFIXES,
+    USER_NAME_LENGTH_MAX, USERS_MAX,
 };
 use crate::crd::spec::{
-    ImagePullPolicy, MemberServices, PodOptions, Retention, ServiceType, Volume,
+    Auth, ImagePullPolicy, MemberServices, PodOptions, Retention, ServiceType, Volume,
 };
 use k8s_openapi::api::core::v1::{LocalObjectReference, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
@@ -90,6 +91,17 @@ pub struct ValidVolume {
     pub storage_class: Option<String>,
 }
 
+/// A user who logs in by SASL.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ValidUser {
+    /// The name: no character in it needs an escape in any file.
+    pub name: String,
+    /// The Secret that has the password.
+    pub secret: String,
+    /// Under which key.
+    pub key: String,
+}
+
 /// A cluster whose spec makes sense: builders and planner take nothing else.
 #[derive(Clone, Debug)]
 pub struct ValidCluster {
@@ -133,6 +145,10 @@ pub struct ValidCluster {
     pub member_services: Option<MemberServices>,
     /// The Secret of the superuser's password; None: the operator draws one.
     pub superuser_secret: Option<String>,
+    /// Those who log in by SASL, by name.
+    pub users: Vec<ValidUser>,
+    /// Whether nothing is served to those who have not.
+    pub authentication_required: bool,
     /// Whether a NetworkPolicy closes the members' ports.
     pub network_policy: bool,
     /// Whether nothing may be changed.
@@ -192,6 +208,8 @@ impl ValidCluster {
         let storage = spec.storage.clone().unwrap_or_default();
         let services = spec.services.clone().unwrap_or_default();
         let client_service = services.client.unwrap_or_default();
+        let auth = spec.auth.clone().unwrap_or_default();
+        let users = users(&auth)?;
         let annotation = |key: &str| cluster.annotations().get(key).cloned();
         Ok(Self {
             owner,
@@ -221,11 +239,9 @@ impl ValidCluster {
             client_service_type: client_service.type_.unwrap_or_default(),
             client_service_annotations: client_service.annotations.unwrap_or_default(),
             member_services: services.members,
-            superuser_secret: spec
-                .auth
-                .as_ref()
-                .and_then(|auth| auth.superuser.as_ref())
-                .map(|secret| secret.secret_name.clone()),
+            superuser_secret: auth.superuser.map(|secret| secret.secret_name),
+            users,
+            authentication_required: auth.require_authentication.unwrap_or(false),
             network_policy: spec
                 .network_policy
                 .as_ref()
@@ -311,6 +327,11 @@ impl ValidCluster {
         format!("{host}:{PORT_QUORUM}:{PORT_ELECTION}:{role};0.0.0.0:{PORT_CLIENT}")
     }
 
+    /// Whether the spec names Secrets, whose changes no watch tells of.
+    pub fn names_secrets(&self) -> bool {
+        self.superuser_secret.is_some() || !self.users.is_empty()
+    }
+
     /// Selects the members' pods and volumes.
     pub fn selector(&self) -> String {
         selector(&self.name)
@@ -373,6 +394,48 @@ fn pod_options(given: Option<&PodOptions>) -> Result<PodOptions, InvalidSpec> {
     Ok(options)
 }
 
+/// In order of their names, so that another order in the spec changes nothing.
+fn users(auth: &Auth) -> Result<Vec<ValidUser>, InvalidSpec> {
+    let given = auth.users.as_deref().unwrap_or_default();
+    if given.len() > USERS_MAX {
+        return Err(invalid(format!(
+            "auth.users has more than {USERS_MAX} users: remove some"
+        )));
+    }
+    if given.is_empty() && auth.require_authentication == Some(true) {
+        return Err(invalid(
+            "name users in auth.users, or remove auth.requireAuthentication: without users no client \
+             could come in",
+        ));
+    }
+    let mut users = BTreeMap::new();
+    for user in given {
+        let name = &user.name;
+        if name == "super"
+            || name.len() > USER_NAME_LENGTH_MAX
+            || !name.starts_with(|c: char| c.is_ascii_alphanumeric())
+            || !name
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "._@-".contains(c))
+        {
+            return Err(invalid(format!(
+                "auth.users has the name '{}': choose one of letters, digits, '.', '_', '@' and '-', other \
+                 than super",
+                name.escape_default()
+            )));
+        }
+        let valid = ValidUser {
+            name: name.clone(),
+            secret: user.secret_name.clone(),
+            key: user.key.clone().unwrap_or_else(|| "password".to_owned()),
+        };
+        if users.insert(name, valid).is_some() {
+            return Err(invalid(format!("auth.users has {name} twice: keep one")));
+        }
+    }
+    Ok(users.into_values().collect())
+}
+
 fn volume(given: Option<Volume>) -> ValidVolume {
     let given = given.unwrap_or_default();
     ValidVolume {
@@ -424,6 +487,22 @@ fn config(
         {
             return Err(invalid(format!(
                 "remove {key} from config: the operator writes it itself"
+            )));
+        }
+        if TLS_KEYS.iter().any(|tls| tls.eq_ignore_ascii_case(key))
+            || TLS_PREFIXES.iter().any(|prefix| lower.starts_with(prefix))
+        {
+            return Err(invalid(format!(
+                "please remove {key} from config: this release does not encrypt yet, and spec.tls is \
+                 reserved for it"
+            )));
+        }
+        if SECRET_PREFIXES
+            .iter()
+            .any(|prefix| lower.starts_with(&prefix.to_ascii_lowercase()))
+        {
+            return Err(invalid(format!(
+                "remove {key} from config, which everyone can read: name a Secret in auth.users"
             )));
         }
         if lower.starts_with("zookeeper.") {

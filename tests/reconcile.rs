@@ -1,6 +1,10 @@
 //! The operator against an API server in memory.
 
+#[path = "reconcile/ending.rs"]
+mod ending;
 mod support;
+#[path = "reconcile/users.rs"]
+mod users;
 
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};

@@ -13,6 +13,9 @@ pub const LABEL_CLUSTER: &str = "zookeeper.ensemble.dev/cluster";
 
 /// On a pod template: the hash of the zoo.cfg its server was to start with.
 pub const ANNOTATION_CONFIG_HASH: &str = "zookeeper.ensemble.dev/config-hash";
+/// On a pod template: the hash of the certificates its server was to start with. Nothing writes
+/// certificates yet; the planner restarts members by it already.
+pub const ANNOTATION_CERTIFICATES_HASH: &str = "zookeeper.ensemble.dev/certificates-hash";
 /// On a pod template: the hash of the template itself, without this annotation.
 pub const ANNOTATION_TEMPLATE_HASH: &str = "zookeeper.ensemble.dev/template-hash";
 /// On every owned object: the hash of what the operator last applied to it.

@@ -20,22 +20,44 @@ pub const RESERVED_KEYS: [&str; 24] = [
     "db.autocreate",
     "dynamicConfigFile",
     "electionAlg",
+    "enforce.auth.enabled",
+    "enforce.auth.schemes",
     "metricsProvider.className",
     "metricsProvider.httpHost",
     "metricsProvider.httpPort",
     "peerType",
-    "portUnification",
     "quorumListenOnAllIPs",
     "reconfigEnabled",
-    "secureClientPort",
-    "secureClientPortAddress",
+    "sasl.usersFile",
+    "sessionRequireClientSASLAuth",
     "skipReconfigACL",
-    "sslQuorum",
     "standaloneEnabled",
 ];
 
 /// Key prefixes that the operator writes itself.
 pub const RESERVED_PREFIXES: [&str; 3] = ["server.", "group.", "weight."];
+
+/// zoo.cfg keys of TLS, which the operator is going to write from `spec.tls`.
+pub const TLS_KEYS: [&str; 7] = [
+    "client.portUnification",
+    "portUnification",
+    "secureClientPort",
+    "secureClientPortAddress",
+    "sslQuorum",
+    "client.certReload",
+    "sslQuorumReloadCertFiles",
+];
+
+/// Prefixes of more of them.
+pub const TLS_PREFIXES: [&str; 1] = ["ssl."];
+
+/// Prefixes of keys with a password in them: a ConfigMap is no place for one.
+pub const SECRET_PREFIXES: [&str; 2] = ["sasl.user.", "SASLAuthenticationProvider.superPassword"];
+
+/// The most users.
+pub const USERS_MAX: usize = 100;
+/// The longest name of one.
+pub const USER_NAME_LENGTH_MAX: usize = 128;
 
 /// zoo.cfg keys that people set, so that a wrong spelling of one is told apart.
 pub const KNOWN_KEYS: [&str; 20] = [
@@ -116,7 +138,51 @@ pub(super) fn observers_in_range() -> Rule {
 pub(super) fn no_tls_yet() -> Rule {
     rule(
         "false",
-        "remove tls: this release does not encrypt yet, and would rather refuse than pretend to",
+        "please remove tls: its place is kept for a later release. This one does not encrypt, and would \
+         rather refuse than pretend to",
+    )
+}
+
+pub(super) fn no_tls_key() -> Rule {
+    let keys = TLS_KEYS
+        .iter()
+        .map(|key| (*key).to_owned())
+        .chain(misspellings(TLS_KEYS));
+    let prefixes = TLS_PREFIXES
+        .map(|prefix| format!("key.startsWith('{prefix}')"))
+        .join(" || ");
+    rule(
+        format!("{} && self.all(key, !({prefixes}))", none_of(keys)),
+        "please remove this key of TLS from config: the operator of this release does not encrypt yet. A \
+         later one writes ports, stores and certificates itself, from spec.tls, which is reserved for it",
+    )
+}
+
+pub(super) fn no_password_in_config() -> Rule {
+    let prefixes = SECRET_PREFIXES
+        .map(|prefix| format!("key.startsWith('{prefix}')"))
+        .join(" || ");
+    rule(
+        format!("self.all(key, !({prefixes}))"),
+        "remove the password from config, which everyone can read: put it into a Secret and name that in \
+         auth.users",
+    )
+}
+
+pub(super) fn user_name_fits() -> Rule {
+    rule(
+        "self != 'super' && self.matches('^[A-Za-z0-9][A-Za-z0-9._@-]*$')",
+        "choose a user name of letters, digits, '.', '_', '@' and '-' that begins with a letter or a digit; \
+         super is the superuser's, whose password auth.superuser has",
+    )
+}
+
+pub(super) fn required_users_are_there() -> Rule {
+    rule(
+        "!(has(self.requireAuthentication) && self.requireAuthentication) || \
+         (has(self.users) && size(self.users) > 0)",
+        "name users in auth.users, or remove auth.requireAuthentication: without users no client could \
+         come in",
     )
 }
 
@@ -250,7 +316,7 @@ pub(super) fn no_reserved_key() -> Rule {
         ),
         "remove this key from config: the operator writes directories, ports, quorumListenOnAllIPs, \
          standaloneEnabled, reconfigEnabled, dynamicConfigFile, db.autocreate, the AdminServer and the \
-         metrics provider itself",
+         metrics provider itself, and from auth the superuser, the users and whether a login is required",
     )
 }
 

@@ -125,6 +125,8 @@ pub struct ZooKeeperClusterSpec {
     #[schemars(schema_with = "config_schema")]
     #[x_kube(
         validation = rules::no_reserved_key(),
+        validation = rules::no_tls_key(),
+        validation = rules::no_password_in_config(),
         validation = rules::no_property_prefix(),
         validation = rules::no_member_line(),
         validation = rules::no_misspelt_key(),
@@ -152,12 +154,12 @@ pub struct ZooKeeperClusterSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network_policy: Option<NetworkPolicyOptions>,
 
-    /// The superuser, by whom the operator changes the membership.
+    /// The superuser, by whom the operator changes the membership, and the users.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth: Option<Auth>,
 
     /// Reserved for encryption between clients, members and the operator. This
-    /// release has none, and refuses the field.
+    /// release has none, and refuses the field, as it refuses zoo.cfg's keys of TLS.
     #[x_kube(validation = rules::no_tls_yet())]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
@@ -329,13 +331,45 @@ pub struct MemberServices {
 }
 
 /// Who may do what.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[x_kube(validation = rules::required_users_are_there())]
 #[serde(rename_all = "camelCase")]
 pub struct Auth {
     /// A Secret of this namespace whose key `password` is the superuser's (`super`).
     /// Unset: the operator draws one into the Secret `<name>-superuser`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub superuser: Option<SecretName>,
+    /// Users whose passwords stand in Secrets of this namespace. They log in by SASL
+    /// DIGEST-MD5, and access lists name them `sasl:<name>`. A new password holds
+    /// without a restart; the first user and the last one restart the members one by
+    /// one. Users of the scheme `digest` (`addauth`) need no entry: what the server
+    /// goes by is the hash in the access list. Unset: nobody can log in by SASL.
+    #[schemars(length(max = 100))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub users: Option<Vec<User>>,
+    /// Serve nothing to a client that has not logged in as one of the users; the
+    /// superuser is let in by its password, too. A change restarts the members one by
+    /// one. Unset: false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub require_authentication: Option<bool>,
+}
+
+/// A user who logs in by a password.
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct User {
+    /// The name that the user logs in by.
+    #[schemars(length(min = 1, max = 128))]
+    #[x_kube(validation = rules::user_name_fits())]
+    pub name: String,
+    /// The name of the Secret, in this namespace, that has the password.
+    #[schemars(length(min = 1, max = 253))]
+    pub secret_name: String,
+    /// Which of the Secret's keys is the password. Unset: `password`.
+    #[schemars(length(min = 1, max = 253))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
 }
 
 /// A Secret of the resource's namespace.

@@ -1,7 +1,7 @@
 //! The ConfigMap: zoo.cfg, and the two files that `zookeeper-server init` goes by.
 
 use super::pod::AUTH_DIRECTORY;
-use super::secrets::DIGEST_FILE;
+use super::secrets::{DIGEST_FILE, USERS_FILE};
 use super::{Context, Kind, metadata};
 use crate::crd::names::{PORT_ADMIN, PORT_METRICS};
 use crate::valid::{ServerId, ValidCluster};
@@ -114,6 +114,15 @@ pub fn zoo_cfg(cluster: &ValidCluster) -> String {
         "DigestAuthenticationProvider.superDigestFile",
         &format!("{AUTH_DIRECTORY}/{DIGEST_FILE}"),
     );
+    if !cluster.users.is_empty() {
+        // They are read at every login, so a new password changes nothing here.
+        line("sasl.usersFile", &format!("{AUTH_DIRECTORY}/{USERS_FILE}"));
+    }
+    if cluster.authentication_required {
+        line("enforce.auth.enabled", &true);
+        // The operator changes the membership as the superuser, whom the members know by a digest.
+        line("enforce.auth.schemes", &"sasl,super");
+    }
     // An empty disk votes only where `init` said so.
     line("db.autocreate", &false);
     text

@@ -21,7 +21,10 @@ pub use secrets::{Password, superuser};
 pub use services::of_member;
 pub use stateful_set::{DATA_VOLUME, LOG_VOLUME, claim_name};
 
-use crate::crd::names::{ANNOTATION_APPLIED_HASH, GROUP, LABEL_CLUSTER, OPERATOR};
+use crate::crd::names::{
+    ANNOTATION_APPLIED_HASH, ANNOTATION_CERTIFICATES_HASH, ANNOTATION_CONFIG_HASH,
+    ANNOTATION_TEMPLATE_HASH, GROUP, LABEL_CLUSTER, OPERATOR,
+};
 use crate::valid::{Member, Role, ValidCluster};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use serde::Serialize;
@@ -35,7 +38,7 @@ pub enum Kind {
     ServiceAccount,
     /// The superuser's password, where the operator drew it. Made once, never changed.
     SuperuserSecret,
-    /// What the members know of the superuser.
+    /// What the members know of the superuser and the users.
     AuthSecret,
     /// zoo.cfg, the server list, and what `init` reads.
     ConfigMap,
@@ -137,6 +140,10 @@ pub struct Context<'a> {
     pub living_stateful_set: Option<&'a Value>,
     /// The superuser's password, where known.
     pub password: Option<&'a Password>,
+    /// The users' passwords, as far as they are known.
+    pub users: BTreeMap<&'a str, &'a Password>,
+    /// The members' living Secret: what cannot be read anew stays as it is there.
+    pub living_auth: Option<&'a Value>,
     /// Where clients outside of Kubernetes reach each ordinal's member.
     pub client_addresses: BTreeMap<u8, String>,
     /// The ordinals that have a member service.
@@ -160,8 +167,8 @@ pub fn desired(cluster: &ValidCluster, context: &Context<'_>) -> Vec<Desired> {
             Kind::ServiceAccount => Some(json(&service_account::service_account(cluster))),
             // Drawn by an action of its own; and a password that cannot be read changes nothing.
             Kind::SuperuserSecret => continue,
-            Kind::AuthSecret => match context.password {
-                Some(password) => Some(json(&secrets::auth(cluster, password))),
+            Kind::AuthSecret => match secrets::auth(cluster, context) {
+                Some(secret) => Some(json(&secret)),
                 None => continue,
             },
             Kind::ConfigMap => Some(json(&config_map::config_map(cluster, context))),
@@ -194,13 +201,25 @@ pub fn desired(cluster: &ValidCluster, context: &Context<'_>) -> Vec<Desired> {
     all
 }
 
-/// The hashes a pod of the newest template carries: of its configuration, and of the template.
-pub fn template_hashes(stateful_set: &Value) -> (Option<&str>, Option<&str>) {
+/// The hashes that a pod of the newest template carries.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct TemplateHashes<'a> {
+    /// Of its configuration.
+    pub config: Option<&'a str>,
+    /// Of its certificates, where it has any.
+    pub certificates: Option<&'a str>,
+    /// Of the template.
+    pub template: Option<&'a str>,
+}
+
+/// What the newest template's hashes are.
+pub fn template_hashes(stateful_set: &Value) -> TemplateHashes<'_> {
     let annotations = &stateful_set["spec"]["template"]["metadata"]["annotations"];
-    (
-        annotations[crate::crd::names::ANNOTATION_CONFIG_HASH].as_str(),
-        annotations[crate::crd::names::ANNOTATION_TEMPLATE_HASH].as_str(),
-    )
+    TemplateHashes {
+        config: annotations[ANNOTATION_CONFIG_HASH].as_str(),
+        certificates: annotations[ANNOTATION_CERTIFICATES_HASH].as_str(),
+        template: annotations[ANNOTATION_TEMPLATE_HASH].as_str(),
+    }
 }
 
 fn json(object: &impl Serialize) -> Value {

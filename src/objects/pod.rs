@@ -25,7 +25,7 @@ use serde_json::Value;
 const USER: i64 = 10001;
 const CONFIG_VOLUME: &str = "config";
 const AUTH_VOLUME: &str = "auth";
-/// Where the members find what they know of the superuser.
+/// Where the members find what they know of the superuser and the users.
 pub(super) const AUTH_DIRECTORY: &str = "/auth";
 /// How long a member that is to go serves on: kube-proxy hears of it within a second.
 const LEAVE_SECONDS: i64 = 2;

@@ -1,4 +1,4 @@
-//! The Secrets: what members know of the superuser, and what applications bind to.
+//! The Secrets: what members know of the superuser and the users, and what applications bind to.
 
 use super::{Context, Kind, metadata};
 use crate::crd::names::{OPERATOR, PORT_CLIENT};
@@ -12,6 +12,8 @@ use std::fmt;
 
 /// The file in the members' Secret that holds the superuser's digest.
 pub(super) const DIGEST_FILE: &str = "superDigest";
+/// The file beside it that holds the users' passwords.
+pub(super) const USERS_FILE: &str = "users";
 
 /// A password, which no log ever shows.
 #[derive(Clone, Eq, PartialEq)]
@@ -39,14 +41,53 @@ fn data(entries: &[(&str, String)]) -> Option<std::collections::BTreeMap<String,
     )
 }
 
-/// What the members' pods mount: the digest alone, not the password.
-pub(super) fn auth(cluster: &ValidCluster, password: &Password) -> Secret {
-    Secret {
+/// What the members' pods mount: of the superuser the digest alone, not the password. None where
+/// there is nothing to say yet.
+pub(super) fn auth(cluster: &ValidCluster, context: &Context<'_>) -> Option<Secret> {
+    let digest = context
+        .password
+        .map(digest)
+        .or_else(|| living(context, DIGEST_FILE));
+    let users = (!cluster.users.is_empty()).then(|| users(cluster, context));
+    let entries: Vec<(&str, String)> = [(DIGEST_FILE, digest), (USERS_FILE, users)]
+        .into_iter()
+        .filter_map(|(file, text)| Some((file, text?)))
+        .collect();
+    (!entries.is_empty()).then(|| Secret {
         metadata: metadata(cluster, Kind::AuthSecret),
         type_: Some("Opaque".to_owned()),
-        data: data(&[(DIGEST_FILE, digest(password))]),
+        data: data(&entries),
         ..Default::default()
+    })
+}
+
+/// A file of the living Secret.
+fn living(context: &Context<'_>, file: &str) -> Option<String> {
+    let text = context.living_auth?["data"][file].as_str()?;
+    String::from_utf8(STANDARD.decode(text).ok()?).ok()
+}
+
+/// The users' passwords, in the syntax of `java.util.Properties`, a line each. DIGEST-MD5 needs them
+/// in clear (RFC 2831, 2.1.2.1). Whoever's cannot be read keeps the last one, as the superuser does.
+fn users(cluster: &ValidCluster, context: &Context<'_>) -> String {
+    let living = living(context, USERS_FILE).unwrap_or_default();
+    let mut text = String::from("# Written by the operator from spec.auth.users.\n");
+    for user in &cluster.users {
+        // No character of a valid name needs an escape, so a line begins with the name itself.
+        let name = format!("{}=", user.name);
+        let line = match context.users.get(user.name.as_str()) {
+            Some(password) => Some(name.clone() + &password.0.replace('\\', r"\\")),
+            None => living
+                .lines()
+                .find(|line| line.starts_with(&name))
+                .map(str::to_owned),
+        };
+        if let Some(line) = line {
+            text += &line;
+            text.push('\n');
+        }
     }
+    text
 }
 
 /// The superuser's Secret as the operator makes it, once.

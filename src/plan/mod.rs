@@ -12,15 +12,18 @@ pub mod observed;
 pub mod quorum;
 pub mod rollout;
 pub mod scale;
+pub mod secrets;
 #[cfg(test)]
 mod simulation;
+pub mod stale;
 pub mod storage;
 pub mod version;
 
 pub use membership::Roster;
 pub use observed::Observed;
-pub use rollout::{HandOver, Predicate, Refusal, Restart, Why};
+pub use rollout::{HandOver, Predicate, Refusal, Restart};
 pub use scale::Reconfig;
+pub use stale::Why;
 pub use storage::{Growth, Recreation};
 
 use crate::crd::names::PORT_CLIENT;
@@ -30,6 +33,7 @@ use crate::valid::{Member, ValidCluster};
 use bootstrap::Recovery;
 use observed::Superuser;
 use quorum::Ensemble;
+use secrets::Lacking;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -58,6 +62,13 @@ pub enum Action {
     Wait(Waiting),
 }
 
+impl Action {
+    /// Whether carrying it out is asked of anyone, so that it may fail.
+    pub fn writes(&self) -> bool {
+        !matches!(self, Self::Nothing | Self::Paused | Self::Wait(_))
+    }
+}
+
 /// What is being waited for.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Waiting {
@@ -69,8 +80,8 @@ pub enum Waiting {
     Rollout,
     /// The membership changes further as soon as these are in sync, or the failed predicates pass.
     Membership(Vec<String>),
-    /// The Secret that the spec names.
-    Secret(String),
+    /// These Secrets that the spec names.
+    Secrets(Vec<Lacking>),
 }
 
 /// The action, and all that explains it.
@@ -92,6 +103,8 @@ pub struct Plan {
     pub unsupported: Option<version::Unsupported>,
     /// A volume that is too small and cannot grow.
     pub fixed: Option<storage::Fixed>,
+    /// Secrets that the spec names and that lack what they are named for.
+    pub lacking: Vec<Lacking>,
     /// The recovery of a lost quorum that is under way or was made.
     pub recovery: Option<Recovery>,
     /// Where clients outside of Kubernetes reach each ordinal's member.
@@ -117,12 +130,13 @@ pub fn plan(asked: &ValidCluster, observed: &Observed) -> Plan {
         .as_ref()
         .map(|committed| scale::differing(cluster, committed))
         .unwrap_or_default();
-    let stale = rollout::stale(&roster, observed, &ensemble, recovery.as_ref());
+    let stale = stale::stale(&roster, observed, &ensemble, recovery.as_ref());
     let mut plan = Plan {
         action: Action::Nothing,
         refusals: Vec::new(),
         client_addresses: client_addresses(cluster, observed, &roster),
         fixed: storage::fixed(cluster, observed, &roster),
+        lacking: secrets::lacking(cluster, observed),
         stale,
         ensemble,
         roster,
@@ -138,7 +152,7 @@ fn decide(cluster: &ValidCluster, observed: &Observed, plan: &mut Plan) -> Actio
     if cluster.paused {
         return Action::Paused;
     }
-    if observed.superuser == Superuser::NotDrawn {
+    if observed.secrets.superuser == Superuser::NotDrawn {
         return Action::DrawSuperuser;
     }
     let differing = to_write(cluster, observed, plan, &plan.roster);
@@ -200,8 +214,8 @@ fn decide(cluster: &ValidCluster, observed: &Observed, plan: &mut Plan) -> Actio
         Action::Wait(Waiting::Members(missing))
     } else if rolling {
         Action::Wait(Waiting::Rollout)
-    } else if let Superuser::Missing(secret) = &observed.superuser {
-        Action::Wait(Waiting::Secret(secret.clone()))
+    } else if !plan.lacking.is_empty() {
+        Action::Wait(Waiting::Secrets(plan.lacking.clone()))
     } else {
         Action::Nothing
     }
@@ -220,7 +234,14 @@ fn to_write(
         pods: roster.pods(),
         list: &roster.list,
         living_stateful_set: observed.objects.get(&Kind::StatefulSet),
-        password: observed.superuser.password(),
+        password: observed.secrets.superuser.password(),
+        users: observed
+            .secrets
+            .users
+            .iter()
+            .filter_map(|(name, password)| Some((name.as_str(), password.known()?)))
+            .collect(),
+        living_auth: observed.objects.get(&Kind::AuthSecret),
         client_addresses: plan.client_addresses.clone(),
         living_member_services: observed
             .objects

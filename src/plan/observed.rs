@@ -26,8 +26,8 @@ pub struct Observed {
     pub claims: BTreeMap<String, ClaimView>,
     /// What each member said about itself; where it said nothing, why.
     pub members: BTreeMap<ServerId, Result<MemberReport, Silence>>,
-    /// The superuser's password.
-    pub superuser: Superuser,
+    /// The passwords.
+    pub secrets: Secrets,
 }
 
 impl Observed {
@@ -40,19 +40,50 @@ impl Observed {
             pods: BTreeMap::new(),
             claims: BTreeMap::new(),
             members: BTreeMap::new(),
-            superuser: Superuser::NotDrawn,
+            secrets: Secrets::default(),
+        }
+    }
+}
+
+/// The passwords, as far as they could be read.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Secrets {
+    /// The superuser's.
+    pub superuser: Superuser,
+    /// That of each user of the spec, by name.
+    pub users: BTreeMap<String, UserPassword>,
+}
+
+/// A user's password.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum UserPassword {
+    /// It is known.
+    Known(Password),
+    /// The Secret is not there, or has no such key.
+    Missing,
+    /// What stands there can be no password, for this reason.
+    Unusable(&'static str),
+}
+
+impl UserPassword {
+    /// The password, where known.
+    pub fn known(&self) -> Option<&Password> {
+        match self {
+            Self::Known(password) => Some(password),
+            Self::Missing | Self::Unusable(_) => None,
         }
     }
 }
 
 /// The superuser's password, as far as it could be read.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub enum Superuser {
     /// It is known.
     Known(Password),
     /// The Secret that the spec names is not there, or has no `password`.
     Missing(String),
     /// The operator is to draw one.
+    #[default]
     NotDrawn,
 }
 
@@ -81,6 +112,8 @@ pub struct PodView {
     pub revision: Option<String>,
     /// The hash of the zoo.cfg it was made for.
     pub config_hash: Option<String>,
+    /// The hash of the certificates it was made for, where there were any.
+    pub certificates_hash: Option<String>,
     /// The hash of the template it was made from.
     pub template_hash: Option<String>,
     /// Whether a person asked for this very pod to be restarted.

@@ -5,15 +5,14 @@
 //! only while the others are a quorum, every one of them is back from its own
 //! restart, and, if it leads, nobody else is left to restart.
 
-use super::bootstrap::Recovery;
 use super::membership::Roster;
 use super::observed::{ContainerView, Observed, PodView};
 use super::quorum::Ensemble;
+use super::stale::Why;
 use crate::crd::names::{ANNOTATION_HAND_OVER, ANNOTATION_RESTARTING};
-use crate::objects::{Kind, template_hashes};
+use crate::objects::Kind;
 use crate::valid::{Member, ServerId};
 use k8s_openapi::jiff::SignedDuration;
-use std::fmt;
 
 /// How long a member must have been without service, with no leader anywhere,
 /// before restarting it is taken to cost nothing: an election or the reading of
@@ -28,33 +27,6 @@ pub const ANNOUNCEMENT: SignedDuration = SignedDuration::from_secs(15);
 pub const HANDING_OVER: SignedDuration = SignedDuration::from_secs(10);
 /// How long the asking counts: a leader of the same pod is asked anew after that.
 const HAND_OVER_COUNTS: SignedDuration = SignedDuration::from_mins(5);
-
-/// Why a pod is to be restarted.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Why {
-    /// It was made for another zoo.cfg.
-    ConfigChanged,
-    /// It was made from another template: image, resources, placement.
-    TemplateChanged,
-    /// Its template was changed by someone else, as `kubectl rollout restart` does.
-    RevisionChanged,
-    /// A person annotated the pod.
-    Requested,
-    /// Its disk is empty, and may vote from the next start on.
-    Recovery,
-}
-
-impl fmt::Display for Why {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::ConfigChanged => "its configuration changed",
-            Self::TemplateChanged => "its pod template changed",
-            Self::RevisionChanged => "the StatefulSet's revision changed",
-            Self::Requested => "a restart was requested",
-            Self::Recovery => "its empty disk is to vote, to recover the quorum",
-        })
-    }
-}
 
 /// One pod to delete, exactly as it was seen.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -151,63 +123,6 @@ pub fn stateful_set_is_observed(observed: &Observed) -> bool {
         let generation = set["metadata"]["generation"].as_i64();
         generation.is_some() && set["status"]["observedGeneration"].as_i64() >= generation
     })
-}
-
-/// The pods that are not what the newest template makes, and those to start again for a recovery.
-pub fn stale(
-    roster: &Roster,
-    observed: &Observed,
-    ensemble: &Ensemble,
-    recovery: Option<&Recovery>,
-) -> Vec<(String, Why)> {
-    let Some(set) = observed.objects.get(&Kind::StatefulSet) else {
-        return Vec::new();
-    };
-    let (config_hash, template_hash) = template_hashes(set);
-    let update_revision = set["status"]["updateRevision"]
-        .as_str()
-        .filter(|_| stateful_set_is_observed(observed));
-    let why = |member: &Member, pod: &PodView| {
-        if pod.config_hash.as_deref() != config_hash {
-            Some(Why::ConfigChanged)
-        } else if pod.template_hash.as_deref() != template_hash {
-            Some(Why::TemplateChanged)
-        } else if update_revision.is_some() && pod.revision.as_deref() != update_revision {
-            Some(Why::RevisionChanged)
-        } else if pod.restart_requested {
-            Some(Why::Requested)
-        } else if recovery
-            .is_some_and(|recovery| revives(observed, ensemble, recovery, member, pod))
-        {
-            Some(Why::Recovery)
-        } else {
-            None
-        }
-    };
-    let members = roster.members.iter();
-    members
-        .filter_map(|member| {
-            let why = why(member, observed.pods.get(&member.pod)?)?;
-            Some((member.pod.clone(), why))
-        })
-        .collect()
-}
-
-/// Whether a pod is to start again so that its empty disk may vote: one that began before that was
-/// decided, or whose kubelet had not heard of it.
-fn revives(
-    observed: &Observed,
-    ensemble: &Ensemble,
-    recovery: &Recovery,
-    member: &Member,
-    pod: &PodView,
-) -> bool {
-    let idle_long = pod
-        .unready_since
-        .is_some_and(|since| observed.now.duration_since(since) >= IDLE_GRACE);
-    ensemble.leader.is_none()
-        && recovery.voting.contains(&member.id)
-        && (pod.created < recovery.since || idle_long)
 }
 
 struct Candidate<'a> {
@@ -319,7 +234,7 @@ pub fn hand_over(
 ) -> Option<Option<HandOver>> {
     let pod = observed.pods.get(&leader.pod)?;
     // Without others there is nobody to take over, and without a password nobody may ask.
-    if ensemble.synced.len() < 2 || observed.superuser.password().is_none() {
+    if ensemble.synced.len() < 2 || observed.secrets.superuser.password().is_none() {
         return None;
     }
     let set = observed.objects.get(&Kind::StatefulSet)?;

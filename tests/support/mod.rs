@@ -33,6 +33,10 @@ pub struct World {
     pub reads: usize,
     /// After so many more writes the operator is dead: nothing it asks for is answered.
     pub writes_left: Option<usize>,
+    /// Whether the namespace is being deleted: nothing is made in it any more.
+    pub ending: bool,
+    /// Whether nothing may be made for another cause, such as a quota.
+    pub forbidden: bool,
     counter: u64,
 }
 
@@ -70,6 +74,20 @@ impl World {
             return refusal(StatusCode::INTERNAL_SERVER_ERROR);
         }
         self.reads += usize::from(*method == Method::GET);
+        let makes = *method == Method::POST
+            || (content_type.contains("apply-patch")
+                && !path.ends_with("/status")
+                && !self.objects.contains_key(path));
+        if (self.ending || self.forbidden) && makes {
+            self.writes.push(format!("refused {path}"));
+            let (code, mut answer) = refusal(StatusCode::FORBIDDEN);
+            if self.forbidden {
+                return (code, answer);
+            }
+            answer["details"] = json!({"causes": [{"reason": "NamespaceTerminating",
+                "message": "namespace default is being terminated", "field": "metadata.namespace"}]});
+            return (code, answer);
+        }
         match *method {
             Method::GET => self.get(path),
             Method::PATCH if content_type.contains("apply-patch") => self.apply(path, body),

@@ -8,7 +8,8 @@ use crate::crd::{ZooKeeperCluster, ZooKeeperClusterSpec};
 use crate::objects::{Desired, Kind, Password};
 use crate::plan::membership::written;
 use crate::plan::observed::{
-    ContainerView, Learner, MemberReport, MemberState, Observed, PodView, Silence, Superuser,
+    ContainerView, Learner, MemberReport, MemberState, Observed, PodView, Secrets, Silence,
+    Superuser,
 };
 use crate::plan::rollout::HandOver;
 use crate::plan::scale::{Change, Reconfig};
@@ -374,6 +375,7 @@ impl World {
             node_ip: None,
             revision: Some(pod.template_hash.clone()),
             config_hash: Some(pod.config_hash.clone()),
+            certificates_hash: None,
             template_hash: Some(pod.template_hash.clone()),
             restart_requested: pod.requested,
             created: self.time(pod.created),
@@ -456,7 +458,10 @@ impl World {
                 .filter(|i| *i < self.size.0 + self.size.1 || self.pods[*i].is_some())
                 .map(|i| (ServerId(id(i)), report(i)))
                 .collect(),
-            superuser: Superuser::Known(Password("secret".to_owned())),
+            secrets: Secrets {
+                superuser: Superuser::Known(Password("secret".to_owned())),
+                ..Secrets::default()
+            },
         }
     }
 
