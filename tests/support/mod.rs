@@ -78,10 +78,11 @@ impl World {
             || (content_type.contains("apply-patch")
                 && !path.ends_with("/status")
                 && !self.objects.contains_key(path));
-        if (self.ending || self.forbidden) && makes {
+        let forbidden = self.forbidden && !path.ends_with("/events");
+        if (self.ending || forbidden) && makes {
             self.writes.push(format!("refused {path}"));
             let (code, mut answer) = refusal(StatusCode::FORBIDDEN);
-            if self.forbidden {
+            if forbidden {
                 return (code, answer);
             }
             answer["details"] = json!({"causes": [{"reason": "NamespaceTerminating",

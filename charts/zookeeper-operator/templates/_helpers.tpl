@@ -45,8 +45,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 - apiGroups: [""]
   resources: [services]
   verbs: [get, list, watch, create, patch, delete]
-# The superuser's password, what members know of it, and what applications bind to. Without list and
-# watch, the operator reads only the Secrets whose names it knows.
+# The superuser's and the users' passwords, what members know of them, and what applications bind to.
+# Without list and watch, the operator reads only the Secrets whose names it knows.
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, create, patch]
