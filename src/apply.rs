@@ -13,6 +13,7 @@ use crate::plan::observed::Superuser;
 use crate::plan::rollout::HANDING_OVER;
 use crate::plan::scale::Change;
 use crate::plan::{Action, Growth, HandOver, Reconfig, Recreation, Restart};
+use crate::reasons::Told;
 use crate::valid::ValidCluster;
 use k8s_openapi::api::core::v1::{ObjectReference, PersistentVolumeClaim, Pod, Secret};
 use k8s_openapi::jiff::Timestamp;
@@ -265,8 +266,13 @@ impl Writer {
                  for {}",
                 recreation.to, recreation.volume
             );
-            self.note(resource, "RecreatingStatefulSet", "GrowVolume", note)
-                .await;
+            self.note(
+                resource,
+                Told::RecreatingStatefulSet.name(),
+                "GrowVolume",
+                note,
+            )
+            .await;
         }
         Ok(done)
     }
@@ -324,7 +330,8 @@ impl Writer {
         match self.ensemble.hand_over(&asking.address, password).await {
             Ok(()) => {
                 let note = format!("{pod} leads, and was asked to hand over before it goes");
-                self.note(resource, "HandingOver", "HandOver", note).await;
+                self.note(resource, Told::HandingOver.name(), "HandOver", note)
+                    .await;
             }
             Err(refused) => {
                 tracing::warn!(namespace = cluster.namespace, name = cluster.name, pod, %refused, "the leader did not hand over");
@@ -373,8 +380,13 @@ impl Writer {
             Ok(()) => {
                 tracing::info!(namespace = cluster.namespace, name = cluster.name, %reconfig, "the membership changed");
                 let note = reconfig.to_string();
-                self.note(resource, "MembershipChanged", "Reconfigure", note)
-                    .await;
+                self.note(
+                    resource,
+                    Told::MembershipChanged.name(),
+                    "Reconfigure",
+                    note,
+                )
+                .await;
                 Ok(Done::Written)
             }
             Err(Refused::Outdated) => Ok(Done::Outdated),
@@ -430,7 +442,7 @@ impl Writer {
             self.tell(
                 resource,
                 EventType::Normal,
-                "GrowingVolume",
+                Told::GrowingVolume.name(),
                 "GrowVolume",
                 note,
                 None,
@@ -498,7 +510,7 @@ impl Writer {
             self.tell(
                 resource,
                 EventType::Normal,
-                "RestartingMember",
+                Told::RestartingMember.name(),
                 "RestartMember",
                 note,
                 Some(related),

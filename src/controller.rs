@@ -9,6 +9,7 @@ use crate::observe::{Clock, ObserveError, ReadMembers, observe, read_secrets};
 use crate::plan::observed::Secrets;
 use crate::plan::quorum::Ensemble;
 use crate::plan::{Action, Observed, Plan, Waiting, plan};
+use crate::reasons::Told;
 use crate::status::{Outcome, has_failed, is_news, status};
 use crate::valid::{Member, Settings, ValidCluster};
 use futures::StreamExt;
@@ -80,8 +81,16 @@ pub struct Operator {
     steady: Mutex<HashMap<ObjectRef<ZooKeeperCluster>, Steady>>,
     /// Clusters whose objects changed since they were last read.
     touched: Mutex<HashSet<ObjectRef<ZooKeeperCluster>>>,
-    /// Clusters whose namespace is being deleted: the resource's UID, and when that was last seen.
-    ending: Mutex<HashMap<ObjectRef<ZooKeeperCluster>, (Option<String>, Timestamp)>>,
+    /// Clusters whose namespace is being deleted.
+    ending: Mutex<HashMap<ObjectRef<ZooKeeperCluster>, Ending>>,
+}
+
+/// A cluster that goes with its namespace.
+struct Ending {
+    /// The resource's UID: one of the same name may come after it.
+    uid: Option<String>,
+    /// When the namespace was last seen to be deleted.
+    seen: Timestamp,
 }
 
 /// A cluster with nothing to do.
@@ -192,17 +201,20 @@ impl Operator {
     /// would be made again, and refused, at each of the many changes that a watch tells of.
     fn is_ending(&self, resource: &ZooKeeperCluster, key: &ObjectRef<ZooKeeperCluster>) -> bool {
         let pause = SignedDuration::try_from(STEADY).unwrap_or(SignedDuration::MAX);
-        locked(&self.ending).get(key).is_some_and(|(uid, seen)| {
-            *uid == resource.uid() && (self.clock)().duration_since(*seen) < pause
+        locked(&self.ending).get(key).is_some_and(|ending| {
+            ending.uid == resource.uid() && (self.clock)().duration_since(ending.seen) < pause
         })
     }
 
     /// Leaves a cluster alone that goes with its namespace. There is nothing to report, and nobody
     /// to report it to.
     fn leave(&self, resource: &ZooKeeperCluster, key: ObjectRef<ZooKeeperCluster>) {
-        let now = (resource.uid(), (self.clock)());
+        let now = Ending {
+            uid: resource.uid(),
+            seen: (self.clock)(),
+        };
         let before = locked(&self.ending).insert(key, now);
-        if before.is_none_or(|(uid, _)| uid != resource.uid()) {
+        if before.is_none_or(|before| before.uid != resource.uid()) {
             tracing::info!(
                 namespace = resource.namespace(),
                 name = resource.name_any(),
@@ -394,7 +406,7 @@ impl Operator {
                     .tell(
                         resource,
                         EventType::Warning,
-                        "Unwise",
+                        Told::Unwise.name(),
                         "Reconcile",
                         warning.clone(),
                         None,

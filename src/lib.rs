@@ -4,6 +4,7 @@
 //! `observe`, `ensemble`, `apply`, `lease`, `web` and `controller` speak to anything outside.
 
 pub mod crd;
+pub mod reasons;
 pub mod valid;
 
 pub mod objects;

@@ -9,6 +9,7 @@ use crate::objects::Kind;
 use crate::plan::bootstrap::{emptied, may_bootstrap, older_claims};
 use crate::plan::observed::{ContainerView, Observed, Silence};
 use crate::plan::{Action, Plan, Waiting, is_ready};
+use crate::reasons::Reason;
 use crate::valid::{InvalidSpec, Member, Role, ServerId, ValidCluster};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -60,18 +61,23 @@ pub fn status(
         Outcome::Invalid(error) => {
             let sentence = error.to_string();
             vec![
-                judgement("Ready", false, "InvalidSpec", &sentence),
+                judgement("Ready", false, Reason::InvalidSpec, &sentence),
                 judgement(
                     "Progressing",
                     false,
-                    "InvalidSpec",
+                    Reason::InvalidSpec,
                     "the ensemble is left as it is",
                 ),
-                judgement("Degraded", true, "InvalidSpec", &sentence),
+                judgement("Degraded", true, Reason::InvalidSpec, &sentence),
             ]
         }
         Outcome::Failed(sentence) => {
-            vec![judgement("Degraded", true, "ReconcileFailed", *sentence)]
+            vec![judgement(
+                "Degraded",
+                true,
+                Reason::ReconcileFailed,
+                *sentence,
+            )]
         }
     };
     // A failed pass knows nothing of this generation: saying it did would let
@@ -90,7 +96,8 @@ pub fn status(
 pub fn has_failed(status: Option<&ZooKeeperClusterStatus>) -> bool {
     let conditions = status.and_then(|status| status.conditions.as_ref());
     conditions.into_iter().flatten().any(|condition| {
-        (condition.type_.as_str(), condition.reason.as_str()) == ("Degraded", "ReconcileFailed")
+        (condition.type_.as_str(), condition.reason.as_str())
+            == ("Degraded", Reason::ReconcileFailed.name())
     })
 }
 
@@ -110,20 +117,20 @@ pub fn is_news(old: Option<&ZooKeeperClusterStatus>, new: &ZooKeeperClusterStatu
 struct Judgement {
     type_: &'static str,
     status: bool,
-    reason: String,
+    reason: Reason,
     message: String,
 }
 
 fn judgement(
     type_: &'static str,
     status: bool,
-    reason: &str,
+    reason: Reason,
     message: impl Into<String>,
 ) -> Judgement {
     Judgement {
         type_,
         status,
-        reason: reason.to_owned(),
+        reason,
         message: message.into(),
     }
 }
@@ -291,11 +298,11 @@ fn judge(cluster: &ValidCluster, observed: &Observed, plan: &Plan) -> Vec<Judgem
         judgement(
             "Ready",
             true,
-            "AllMembersServing",
+            Reason::AllMembersServing,
             format!("{serving} of {wanted} members serve"),
         )
     } else if let Some((reason, message)) = &degraded {
-        judgement("Ready", false, reason, message.clone())
+        judgement("Ready", false, *reason, message.clone())
     } else {
         judgement(
             "Ready",
@@ -312,23 +319,33 @@ fn judge(cluster: &ValidCluster, observed: &Observed, plan: &Plan) -> Vec<Judgem
         judgement("Progressing", progressing, reason, message),
         match degraded {
             Some((reason, message)) => judgement("Degraded", true, reason, message),
-            None => judgement("Degraded", false, "AsExpected", "nothing needs a person"),
+            None => judgement(
+                "Degraded",
+                false,
+                Reason::AsExpected,
+                "nothing needs a person",
+            ),
         },
         quorum(cluster, observed, plan),
         if cluster.paused {
             judgement(
                 "Paused",
                 true,
-                "PausedBySpec",
+                Reason::PausedBySpec,
                 "spec.paused is set: nothing is written or restarted",
             )
         } else {
-            judgement("Paused", false, "NotPaused", "changes are carried out")
+            judgement(
+                "Paused",
+                false,
+                Reason::NotPaused,
+                "changes are carried out",
+            )
         },
     ]
 }
 
-fn progress(plan: &Plan) -> (bool, &'static str, String) {
+fn progress(plan: &Plan) -> (bool, Reason, String) {
     let restarting = !plan.stale.is_empty();
     let left = || {
         let pods: Vec<&str> = plan.stale.iter().map(|(pod, _)| pod.as_str()).collect();
@@ -350,10 +367,10 @@ fn progress(plan: &Plan) -> (bool, &'static str, String) {
     match &plan.action {
         Action::Nothing => (
             false,
-            "UpToDate",
+            Reason::UpToDate,
             "every member is what the spec asks for".to_owned(),
         ),
-        Action::Paused => (false, "Paused", "spec.paused is set".to_owned()),
+        Action::Paused => (false, Reason::Paused, "spec.paused is set".to_owned()),
         Action::Apply(objects) => {
             let names: Vec<String> = objects
                 .iter()
@@ -361,18 +378,18 @@ fn progress(plan: &Plan) -> (bool, &'static str, String) {
                 .collect();
             (
                 true,
-                "ApplyingObjects",
+                Reason::ApplyingObjects,
                 format!("writing {}", names.join(", ")),
             )
         }
         Action::DrawSuperuser => (
             true,
-            "DrawingSuperuser",
+            Reason::DrawingSuperuser,
             "drawing the superuser's password".to_owned(),
         ),
         Action::Recreate(recreation) => (
             true,
-            "GrowingVolume",
+            Reason::GrowingVolume,
             format!(
                 "the StatefulSet is made again around its pods, with {} for {}",
                 recreation.to, recreation.volume
@@ -380,7 +397,7 @@ fn progress(plan: &Plan) -> (bool, &'static str, String) {
         ),
         Action::HandOver(asking) => (
             true,
-            "HandingOver",
+            Reason::HandingOver,
             format!(
                 "{} leads, and is asked to hand over before it goes",
                 asking.member.pod
@@ -388,12 +405,12 @@ fn progress(plan: &Plan) -> (bool, &'static str, String) {
         ),
         Action::Reconfig(reconfig) => (
             true,
-            "ChangingMembership",
+            Reason::ChangingMembership,
             format!("{reconfig}; {}", changes_left()),
         ),
         Action::Wait(Waiting::Membership(pods)) => (
             true,
-            "ChangingMembership",
+            Reason::ChangingMembership,
             match (pods.is_empty(), plan.refusals.is_empty()) {
                 (true, _) => format!("{}; {}", changes_left(), blocked()),
                 (false, true) => format!(
@@ -413,13 +430,13 @@ fn progress(plan: &Plan) -> (bool, &'static str, String) {
             let all: Vec<String> = lacking.iter().map(ToString::to_string).collect();
             (
                 true,
-                "WaitingForSecret",
+                Reason::WaitingForSecret,
                 format!("waiting for {}", all.join(", ")),
             )
         }
         Action::Grow(growth) => (
             true,
-            "GrowingVolume",
+            Reason::GrowingVolume,
             format!(
                 "volume {} grows from {} to {}",
                 growth.claim, growth.from, growth.to
@@ -427,7 +444,7 @@ fn progress(plan: &Plan) -> (bool, &'static str, String) {
         ),
         Action::Restart(restart) => (
             true,
-            "RollingRestart",
+            Reason::RollingRestart,
             format!(
                 "{} restarts because {}; {}",
                 restart.pod,
@@ -437,18 +454,20 @@ fn progress(plan: &Plan) -> (bool, &'static str, String) {
         ),
         Action::Wait(Waiting::StatefulSetNotObserved) => (
             true,
-            "WaitingForStatefulSet",
+            Reason::WaitingForStatefulSet,
             "the StatefulSet controller has not seen the newest template".to_owned(),
         ),
-        Action::Wait(Waiting::Members(_) | Waiting::Rollout) if restarting => {
-            (true, "RollingRestart", format!("{}; {}", left(), blocked()))
-        }
+        Action::Wait(Waiting::Members(_) | Waiting::Rollout) if restarting => (
+            true,
+            Reason::RollingRestart,
+            format!("{}; {}", left(), blocked()),
+        ),
         Action::Wait(Waiting::Members(pods)) => (
             true,
-            "WaitingForMembers",
+            Reason::WaitingForMembers,
             format!("waiting for {} to serve", pods.join(", ")),
         ),
-        Action::Wait(Waiting::Rollout) => (true, "RollingRestart", left()),
+        Action::Wait(Waiting::Rollout) => (true, Reason::RollingRestart, left()),
     }
 }
 
@@ -467,14 +486,14 @@ fn quorum(cluster: &ValidCluster, observed: &Observed, plan: &Plan) -> Judgement
         return judgement(
             "QuorumAvailable",
             true,
-            "SyncedMajority",
+            Reason::SyncedMajority,
             format!("{leader} leads, and at least {majority} of {voters} voters serve in sync"),
         );
     }
     let reason = match (ensemble.leader, &observed.cluster_id) {
-        (Some(_), _) => "NoSyncedMajority",
-        (None, Some(_)) => "NoLeader",
-        (None, None) => "FirstQuorumPending",
+        (Some(_), _) => Reason::NoSyncedMajority,
+        (None, Some(_)) => Reason::NoLeader,
+        (None, None) => Reason::FirstQuorumPending,
     };
     judgement(
         "QuorumAvailable",
@@ -508,7 +527,7 @@ fn silent(cluster: &ValidCluster, observed: &Observed, plan: &Plan) -> Vec<Strin
         .collect()
 }
 
-type Trouble = (&'static str, String);
+type Trouble = (Reason, String);
 
 /// What needs a person, the worst first.
 fn trouble(cluster: &ValidCluster, observed: &Observed, plan: &Plan) -> Option<Trouble> {
@@ -552,7 +571,7 @@ fn quorum_lost(cluster: &ValidCluster, observed: &Observed, plan: &Plan) -> Opti
     if let Some(recovery) = plan.recovery.as_ref().filter(|r| !r.voting.is_empty()) {
         let ids: Vec<String> = recovery.voting.iter().map(ServerId::to_string).collect();
         return Some((
-            "QuorumLost",
+            Reason::QuorumLost,
             format!(
                 "the quorum is being recovered: the empty disks of servers {} may vote beside those that \
                  have data. {found}",
@@ -574,7 +593,7 @@ fn quorum_lost(cluster: &ValidCluster, observed: &Observed, plan: &Plan) -> Opti
              are missing to the majority: nothing is lost, and nothing is written until then"
         )
     };
-    Some(("QuorumLost", message))
+    Some((Reason::QuorumLost, message))
 }
 
 fn cannot_run(observed: &Observed, plan: &Plan) -> Option<Trouble> {
@@ -591,7 +610,7 @@ fn cannot_run(observed: &Observed, plan: &Plan) -> Option<Trouble> {
             return None;
         }
         Some((
-            "MemberCannotRun",
+            Reason::MemberCannotRun,
             format!("{} cannot run: {reason}: {message}", member.pod),
         ))
     })
@@ -602,7 +621,10 @@ fn has_fault(cluster: &ValidCluster, observed: &Observed) -> Option<Trouble> {
     observed.members.iter().find_map(|(id, report)| {
         let fault = report.as_ref().ok()?.fault.as_ref()?;
         let pod = cluster.member_with_id(*id)?.pod;
-        Some(("MemberFault", format!("{pod} does not serve: {fault}")))
+        Some((
+            Reason::MemberFault,
+            format!("{pod} does not serve: {fault}"),
+        ))
     })
 }
 
@@ -620,7 +642,7 @@ fn older_volumes(cluster: &ValidCluster, observed: &Observed, plan: &Plan) -> Op
     });
     waited.then(|| {
         (
-            "OlderVolumes",
+            Reason::OlderVolumes,
             format!(
                 "volumes older than this resource exist ({claims}), so no empty disk may vote, and those \
                  with data are no majority. If there is nothing on them worth keeping, annotate the \
@@ -644,7 +666,7 @@ fn does_not_serve(observed: &Observed, plan: &Plan) -> Option<Trouble> {
         };
         let minutes = COMING_BACK.as_mins();
         Some((
-            "MemberDoesNotServe",
+            Reason::MemberDoesNotServe,
             format!(
                 "{} has not served for over {minutes} minutes: {said}",
                 member.pod
@@ -658,7 +680,9 @@ fn wrong_member(observed: &Observed) -> Option<Trouble> {
         .members
         .iter()
         .find_map(|(id, report)| match report {
-            Err(Silence::Impostor(found)) => Some(("WrongMember", format!("server {id}: {found}"))),
+            Err(Silence::Impostor(found)) => {
+                Some((Reason::WrongMember, format!("server {id}: {found}")))
+            }
             _ => None,
         })
 }
@@ -666,12 +690,12 @@ fn wrong_member(observed: &Observed) -> Option<Trouble> {
 /// The ensemble is well, and still not what the spec asks for.
 fn not_as_asked(plan: &Plan) -> Option<Trouble> {
     if let Some(unsupported) = &plan.unsupported {
-        return Some(("UnsupportedVersion", unsupported.to_string()));
+        return Some((Reason::UnsupportedVersion, unsupported.to_string()));
     }
     if let Some(fixed) = &plan.fixed {
         let class = &fixed.storage_class;
         return Some((
-            "VolumeCannotGrow",
+            Reason::VolumeCannotGrow,
             format!(
                 "{} has {} and is to have {}, but the storage class {class} does not let volumes grow \
                  (allowVolumeExpansion): allow it there, or set the size back",
@@ -708,7 +732,7 @@ fn secret_missing(plan: &Plan) -> Option<Trouble> {
     if more > 0 {
         found.push(format!("and {more} more"));
     }
-    (!found.is_empty()).then(|| ("SecretMissing", found.join("; ")))
+    (!found.is_empty()).then(|| (Reason::SecretMissing, found.join("; ")))
 }
 
 /// Merges judgements into the previous conditions, keeping times where nothing changed.
@@ -735,7 +759,7 @@ fn conditions(
         let new = Condition {
             type_: judgement.type_.to_owned(),
             status: status.to_owned(),
-            reason: judgement.reason,
+            reason: judgement.reason.name().to_owned(),
             message: judgement.message,
             observed_generation: generation,
             last_transition_time: since,

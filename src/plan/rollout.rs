@@ -11,6 +11,7 @@ use super::quorum::Ensemble;
 use super::stale::Why;
 use crate::crd::names::{ANNOTATION_HAND_OVER, ANNOTATION_RESTARTING};
 use crate::objects::Kind;
+use crate::reasons::words;
 use crate::valid::{Member, ServerId};
 use k8s_openapi::jiff::SignedDuration;
 
@@ -71,40 +72,25 @@ pub enum Next {
     HandOver(HandOver),
 }
 
-/// A condition for restarting a member, or for changing who they are.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Predicate {
-    /// Every pod exists and stays.
-    EveryPodIsThere,
-    /// Every restarted member serves again.
-    RestartedMembersAreBack,
-    /// The other voters, each in sync with the leader, are a quorum.
-    OthersAreQuorum,
-    /// Without any leader, only a member that has long been idle is restarted.
-    IdleForLong,
-    /// No other restart was announced a moment ago.
-    NoRestartUnderWay,
-    /// The leader had its time to hand over.
-    LeaderHandsOver,
-    /// Those who vote after a change of the membership are a quorum of themselves.
-    NewVotersAreQuorum,
-    /// The volume that a new member would take over is not on its way out.
-    VolumeIsSettled,
-}
-
-impl Predicate {
-    /// Its name in status.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::EveryPodIsThere => "EveryPodIsThere",
-            Self::RestartedMembersAreBack => "RestartedMembersAreBack",
-            Self::OthersAreQuorum => "OthersAreQuorum",
-            Self::IdleForLong => "IdleForLong",
-            Self::NoRestartUnderWay => "NoRestartUnderWay",
-            Self::LeaderHandsOver => "LeaderHandsOver",
-            Self::NewVotersAreQuorum => "NewVotersAreQuorum",
-            Self::VolumeIsSettled => "VolumeIsSettled",
-        }
+words! {
+    /// A condition for restarting a member, or for changing who they are.
+    Predicate {
+        /// Every pod exists and stays.
+        EveryPodIsThere,
+        /// Every restarted member serves again.
+        RestartedMembersAreBack,
+        /// The other voters, each in sync with the leader, are a quorum.
+        OthersAreQuorum,
+        /// Without any leader, only a member that has long been idle is restarted.
+        IdleForLong,
+        /// No other restart was announced a moment ago.
+        NoRestartUnderWay,
+        /// The leader had its time to hand over.
+        LeaderHandsOver,
+        /// Those who vote after a change of the membership are a quorum of themselves.
+        NewVotersAreQuorum,
+        /// The volume that a new member would take over is not on its way out.
+        VolumeIsSettled,
     }
 }
 
