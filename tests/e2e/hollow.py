@@ -1,6 +1,6 @@
 """A node without a machine: its pods are Ready and their servers answer, and none of them costs anything.
 
-    hollow.py --api http://127.0.0.1:PORT --namespace N --network 10.208.128.0
+    hollow.py --api http://127.0.0.1:PORT --network 10.208.128.0
 
 For measuring an operator that looks after more ensembles than this machine has room for. The
 objects are all real: only the kubelet is missing, and the servers are this one process, which
@@ -91,12 +91,13 @@ class Node:
 class Pods:
     """Makes every pod of the node run, as far as anybody can tell."""
 
-    def __init__(self, api, namespace, network):
-        self.api, self.namespace, self.network = api, namespace, network
+    def __init__(self, api, network):
+        self.api, self.network = api, network
 
     def run_new_ones(self):
-        query = f"fieldSelector=spec.nodeName%3D{NODE},status.phase%3DPending&limit=500"
-        _, pods = self.api.call("GET", f"/api/v1/namespaces/{self.namespace}/pods?{query}")
+        # From the API server's memory, where pods are found by their node.
+        query = f"fieldSelector=spec.nodeName%3D{NODE},status.phase%3DPending&resourceVersion=0"
+        _, pods = self.api.call("GET", f"/api/v1/pods?{query}")
         for pod in pods["items"]:
             name = pod["metadata"]["name"]
             _, number, ordinal = name.rsplit("-", 2)
@@ -124,7 +125,8 @@ class Pods:
             "conditions": [condition(name) for name in conditions],
             "containerStatuses": running,
         }
-        self.api.patch(f"/api/v1/namespaces/{self.namespace}/pods/{name}/status", {"status": status})
+        namespace = pod["metadata"]["namespace"]
+        self.api.patch(f"/api/v1/namespaces/{namespace}/pods/{name}/status", {"status": status})
 
 
 class Members:
@@ -182,11 +184,10 @@ class Members:
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--api", required=True)
-    parser.add_argument("--namespace", required=True)
     parser.add_argument("--network", required=True, type=ipaddress.ip_address)
     arguments = parser.parse_args()
     node = Node(Api(arguments.api))
-    pods = Pods(Api(arguments.api), arguments.namespace, arguments.network)
+    pods = Pods(Api(arguments.api), arguments.network)
     members = Members(arguments.network)
 
     def repeat(seconds, work):

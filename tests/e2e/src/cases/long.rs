@@ -12,10 +12,13 @@ use serde_json::json;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::process::{Child, Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// How many clusters are to lie idle.
 const CLUSTERS: usize = 1000;
+/// In how many namespaces.
+const NAMESPACES: usize = 100;
 /// The most memory the operator may have for them.
 const MEMORY_BYTES_MAX: u64 = 150 << 20;
 /// The most of a core that it may use.
@@ -30,26 +33,37 @@ const SETTLED_MAX: Duration = Duration::from_secs(1200);
 pub(super) fn a_thousand_clusters(suite: &mut Suite) -> Outcome {
     suite.ensemble()?;
     let hollow = Hollow::start(suite)?;
-    let items: Vec<_> = (0..CLUSTERS)
-        .map(|n| {
-            json!({
-                "apiVersion": "zookeeper.ensemble.dev/v1alpha1",
-                "kind": "ZooKeeperCluster",
-                "metadata": {"name": format!("idle-{n}"), "labels": {"e2e": "idle"}},
-                "spec": {
-                    "replicas": 3,
-                    "storage": {"ephemeral": true},
-                    "pod": {"overrides": {"spec": {"nodeName": "hollow"}}},
-                },
-            })
+    let namespace = |n: usize| format!("{}-idle-{}", suite.kube.namespace, n % NAMESPACES);
+    let namespaces = (0..NAMESPACES).map(|n| {
+        json!({
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {"name": namespace(n), "labels": {"e2e": "idle"}},
         })
-        .collect();
+    });
+    let clusters = (0..CLUSTERS).map(|n| {
+        json!({
+            "apiVersion": "zookeeper.ensemble.dev/v1alpha1",
+            "kind": "ZooKeeperCluster",
+            "metadata": {
+                "name": format!("idle-{n}"),
+                "namespace": namespace(n),
+                "labels": {"e2e": "idle"},
+            },
+            "spec": {
+                "replicas": 3,
+                "storage": {"ephemeral": true},
+                "pod": {"overrides": {"spec": {"nodeName": "hollow"}}},
+            },
+        })
+    });
+    let items: Vec<_> = namespaces.chain(clusters).collect();
     let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
-    suite
-        .kube
-        .run_with(&["create", "--filename=-"], &list.to_string())?;
+    // Each in the namespace that it names.
+    let create = ["create", "--filename=-", "--namespace="];
+    suite.kube.run_with(&create, &list.to_string())?;
     let outcome = measure(suite);
-    let delete = ["delete", "zk", "--selector=e2e=idle", "--wait=false"];
+    let delete = ["delete", "namespace", "--selector=e2e=idle", "--wait=false"];
     suite.kube.run(&delete)?;
     drop(hollow);
     // Pods of a node that is no more go by themselves.
@@ -61,7 +75,9 @@ pub(super) fn a_thousand_clusters(suite: &mut Suite) -> Outcome {
 fn measure(suite: &Suite) -> Outcome {
     let started = Instant::now();
     let versions = || {
-        let all = suite.kube.list(&["zk", "--selector=e2e=idle"])?;
+        let all = suite
+            .kube
+            .list(&["zk", "--all-namespaces", "--selector=e2e=idle"])?;
         let ready = all
             .iter()
             .filter(|one| condition(one, "Ready").is_some_and(|(status, ..)| status == "True"))
@@ -73,7 +89,12 @@ fn measure(suite: &Suite) -> Outcome {
                 .collect::<Vec<_>>(),
         )
     };
-    until("every cluster is Ready", SETTLED_MAX, versions)?;
+    until("every cluster is Ready", SETTLED_MAX, || {
+        versions().inspect_err(|_| {
+            // A thousand resources are much to read: the API server has better to do.
+            thread::sleep(Duration::from_secs(5));
+        })
+    })?;
     println!("  all Ready after {} s", started.elapsed().as_secs());
     let passes = operator::passes(&suite.kube, &suite.environment)?;
     let round = CLUSTERS as u64;
@@ -136,8 +157,6 @@ impl Hollow {
             environment.python.as_os_str(),
             script.as_os_str(),
             "--api=http://127.0.0.1:8001".as_ref(),
-            "--namespace".as_ref(),
-            suite.kube.namespace.as_ref(),
             "--network".as_ref(),
             hollow.network.as_ref(),
         ]
