@@ -51,19 +51,24 @@ impl Addresses {
         format!("10.{}.0.0/16", 208 + self.index)
     }
 
-    /// Services: a /24.
+    /// Services: a /21, so that a thousand ensembles have room.
     pub(crate) fn services(self) -> String {
-        format!("198.19.{}.0/24", self.index)
+        format!("198.19.{}.0/21", self.first_services())
+    }
+
+    /// The first of the eight /24 of its services.
+    fn first_services(self) -> u8 {
+        self.index * 8
     }
 
     /// The service of the API server, which is always the range's first.
     pub(crate) fn api_service(self) -> Ipv4Addr {
-        Ipv4Addr::new(198, 19, self.index, 1)
+        Ipv4Addr::new(198, 19, self.first_services(), 1)
     }
 
     /// The service of the cluster's DNS.
     pub(crate) fn dns_service(self) -> Ipv4Addr {
-        Ipv4Addr::new(198, 19, self.index, 10)
+        Ipv4Addr::new(198, 19, self.first_services(), 10)
     }
 
     /// The name of the host's end of the veth pair; Linux allows 15 bytes.
@@ -97,6 +102,8 @@ mod tests {
     fn the_last_instance_still_has_valid_ranges() {
         let last = Addresses::new(INSTANCES_MAX - 1).expect("below the limit");
         assert_eq!(last.pods(3), "10.239.3.0/24");
+        // The end of 198.18.0.0/15.
+        assert_eq!(last.services(), "198.19.248.0/21");
         assert_eq!(Addresses::new(INSTANCES_MAX), None);
     }
 }

@@ -326,6 +326,6 @@ mod tests {
         for text in [corefile(at(), &pki), manifests(at())] {
             assert!(!text.contains("{{"), "{text}");
         }
-        assert!(manifests(at()).contains("clusterIP: 198.19.1.10"));
+        assert!(manifests(at()).contains("clusterIP: 198.19.8.10"));
     }
 }

@@ -104,7 +104,7 @@ fn new_ones(kube: &Kube) -> Outcome {
         ),
         (
             json!({"replicas": 3, "tls": {}}),
-            "this release does not encrypt yet",
+            "please remove tls: its place is kept",
         ),
         (
             json!({"replicas": 3, "storage": {"ephemeral": true, "data": {"size": "1Gi"}}}),
