@@ -1,7 +1,11 @@
 //! The operator against an API server in memory.
 
+#[path = "reconcile/boundaries.rs"]
+mod boundaries;
 #[path = "reconcile/ending.rs"]
 mod ending;
+#[path = "reconcile/everyday.rs"]
+mod everyday;
 mod support;
 #[path = "reconcile/users.rs"]
 mod users;
@@ -471,65 +475,6 @@ async fn even_sizes_are_warned_about() {
     assert_eq!(scene.condition("Ready").0, "True");
 }
 
-/// Everything that a life has: made, rolled, grown, shrunk.
-const LIFE: [&str; 4] = [
-    r#"{"replicas": 3}"#,
-    r#"{"replicas": 3, "config": {"snapCount": 5000}}"#,
-    r#"{"replicas": 5, "observers": 1, "config": {"snapCount": 5000}}"#,
-    r#"{"replicas": 1, "config": {"snapCount": 5000}}"#,
-];
-
-#[tokio::test]
-async fn an_operator_killed_between_any_two_writes_is_taken_over_from_and_it_ends_right() {
-    let mut boundaries = 0;
-    let mut lived = Scene::new(serde_json::from_str(LIFE[0]).expect("JSON"));
-    for (stage, spec) in LIFE.iter().enumerate() {
-        for kill_after in 0.. {
-            let mut scene = lived.copy();
-            scene.edit(|cluster| cluster["spec"] = serde_json::from_str(spec).expect("JSON"));
-            scene.world(|world| world.writes_left = Some(kill_after));
-            scene.settle().await;
-            assert_eq!(
-                scene.condition("Ready").0,
-                "True",
-                "stage {stage}, killed after {kill_after}"
-            );
-            let wanted: Value = serde_json::from_str(spec).expect("JSON");
-            let pods = wanted["replicas"].as_u64().unwrap_or(0)
-                + wanted["observers"].as_u64().unwrap_or(0);
-            assert_eq!(scene.object(SET)["spec"]["replicas"], pods);
-            assert_eq!(scene.object(CONFIG)["data"]["bootstrap"], "false\n");
-            let left = scene.world(|world| world.writes_left.take());
-            if left.is_some_and(|left| left > 0) {
-                lived = scene;
-                break;
-            }
-            boundaries += 1;
-        }
-    }
-    assert!(boundaries > 60, "only {boundaries} boundaries");
-}
-
-#[tokio::test]
-async fn an_operator_that_dies_after_every_few_writes_gets_there_all_the_same() {
-    for every in 2..6 {
-        let mut scene = Scene::new(serde_json::from_str(LIFE[0]).expect("JSON"));
-        for spec in LIFE {
-            scene.edit(|cluster| cluster["spec"] = serde_json::from_str(spec).expect("JSON"));
-            for _ in 0..200 {
-                scene.world(|world| world.writes_left = Some(every));
-                if scene.operator.reconcile(&scene.resource()).await.is_err() {
-                    scene.operator = operator(&scene.fake, &scene.now);
-                }
-                scene.tick(&nothing_is_broken);
-            }
-            scene.world(|world| world.writes_left = None);
-            scene.settle().await;
-            assert_eq!(scene.condition("Ready").0, "True", "every {every}, {spec}");
-        }
-    }
-}
-
 #[tokio::test]
 async fn two_operators_at_once_restart_and_change_one_member_at_a_time() {
     let mut scene = Scene::new(json!({"replicas": 3}));
@@ -632,17 +577,7 @@ async fn a_secret_that_the_spec_names_and_nobody_made_is_a_clear_condition() {
 async fn a_lost_majority_of_disks_is_said_honestly_and_recovered_only_with_consent() {
     let mut scene = Scene::new(json!({"replicas": 5}));
     scene.settle().await;
-    let looking = |scene: &Scene| {
-        scene.world(|world| {
-            for n in 0..5 {
-                let path = format!("/api/v1/namespaces/default/pods/demo-{n}");
-                let pod = world.objects.get_mut(&path).expect("the pod");
-                pod["status"]["containerStatuses"][0]["ready"] = json!(false);
-                pod["status"]["conditions"][0] =
-                    json!({"type": "Ready", "status": "False", "lastTransitionTime": CREATED});
-            }
-        });
-    };
+    let looking = |scene: &Scene| scene.world(|world| world.unready("demo", CREATED));
     scene.world(|world| world.ensemble.empty = [1, 2, 3].into());
     looking(&scene);
     scene.passes(2, &nothing_is_broken).await;

@@ -128,6 +128,7 @@ impl World {
                 self.objects.remove(&claim);
             }
         }
+        self.catch_up(name);
         if self.ensemble.roles.is_empty() {
             let listed = self.listed();
             let running = self.running();
@@ -142,6 +143,45 @@ impl World {
                 self.ensemble.history.push(listed.clone());
                 self.ensemble.roles = listed;
             }
+        }
+    }
+
+    /// Where a leader serves, disks without data get it from there, and the kubelet finds who serves
+    /// to be ready.
+    fn catch_up(&mut self, name: &str) {
+        let (serving, leader) = self.serving();
+        if leader.is_none() {
+            return;
+        }
+        self.ensemble.empty.clear();
+        for id in serving {
+            let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/{name}-{}", id - 1);
+            if let Some(pod) = self.objects.get_mut(&path) {
+                pod["status"]["containerStatuses"][0]["ready"] = json!(true);
+                pod["status"]["conditions"][0]["status"] = json!("True");
+            }
+        }
+    }
+
+    /// No pod is ready any more, since then.
+    pub fn unready(&mut self, name: &str, since: &str) {
+        let prefix = format!("/api/v1/namespaces/{NAMESPACE}/pods/{name}-");
+        for (path, pod) in &mut self.objects {
+            if path.starts_with(&prefix) {
+                pod["status"]["containerStatuses"][0]["ready"] = json!(false);
+                pod["status"]["conditions"][0] =
+                    json!({"type": "Ready", "status": "False", "lastTransitionTime": since});
+            }
+        }
+    }
+
+    /// What `init` does when a pod starts: an empty disk may vote where the ConfigMap says so.
+    fn initialize(&mut self, id: u8) {
+        let path = format!("/api/v1/namespaces/{NAMESPACE}/configmaps/demo-config");
+        let flag = self.text(&path, "bootstrap").unwrap_or_default();
+        let may = flag.trim() == "true" || flag.trim().split(',').any(|may| may == id.to_string());
+        if may {
+            self.ensemble.empty.remove(&id);
         }
     }
 
@@ -178,6 +218,7 @@ impl World {
         pod["metadata"]["creationTimestamp"] = json!(CREATED);
         pod["metadata"]["labels"]["controller-revision-hash"] =
             set["status"]["updateRevision"].clone();
+        self.initialize(u8::try_from(ordinal + 1).expect("few"));
         let state = if broken(&pod) {
             json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}})
         } else {
@@ -303,6 +344,9 @@ impl ChangeEnsemble for Fake {
         password: &'a Password,
     ) -> BoxFuture<'a, Result<(), Refused>> {
         let mut world = self.0.lock().expect("unpoisoned");
+        if !world.lives(true) {
+            return std::future::ready(Err(Refused::Unanswered("dead".to_owned()))).boxed();
+        }
         let (serving, leader) = world.serving();
         let answer = match leader {
             Some(leader) if world.knows(password) && leader_ip == format!("127.0.0.{leader}") => {
