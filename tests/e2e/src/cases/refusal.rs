@@ -107,6 +107,22 @@ fn new_ones(kube: &Kube) -> Outcome {
             "please remove tls: its place is kept",
         ),
         (
+            config("secureClientPort", json!(2281)),
+            "please remove this key of TLS from config",
+        ),
+        (
+            config("sasl.user.alice", json!("secret")),
+            "remove the password from config",
+        ),
+        (
+            json!({"replicas": 3, "auth": {"requireAuthentication": true}}),
+            "name users in auth.users",
+        ),
+        (
+            json!({"replicas": 3, "auth": {"users": [{"name": "super", "secretName": "x"}]}}),
+            "choose a user name of letters",
+        ),
+        (
             json!({"replicas": 3, "storage": {"ephemeral": true, "data": {"size": "1Gi"}}}),
             "data kept in the pods has no volumes",
         ),
