@@ -63,10 +63,8 @@ pub(super) fn reason(key: &str) -> Option<&'static str> {
         | "request_stale_connection_check"
         | "request_stale_latency_check"
         | "request_throttle_drop_stale"
-        | "request_throttle_stall_time"
-        | "connection_throttle_weight_enabled" => FIXED,
-        "throttled_op_wait_time"
-        | "pathStats.enabled"
+        | "request_throttle_stall_time" => FIXED,
+        "pathStats.enabled"
         | "pathStats.delay"
         | "pathStats.initialDelay"
         | "pathStats.maxDepth"
@@ -79,7 +77,6 @@ pub(super) fn reason(key: &str) -> Option<&'static str> {
         | "admin.forceHttps"
         | "admin.needClientAuth"
         | "admin.portUnification" => NOT_THERE,
-        key if key.starts_with("connection_throttle_") => NOT_THERE,
         _ => return None,
     })
 }

@@ -7,6 +7,7 @@ use super::settings::{
 };
 use super::source::Settings;
 use crate::ensemble::{HostPort, Role};
+use crate::service::{ConnectionThrottleSettings, SessionWeights};
 use std::path::PathBuf;
 
 type Result<T> = std::result::Result<T, ConfigError>;
@@ -48,6 +49,10 @@ pub(super) fn client(s: &mut Settings, tick_time_ms: i32) -> Result<ClientConfig
             (0, COUNT_MAX),
             0,
         )?,
+        throttled_op_wait_ms: s
+            .number_or("throttled_op_wait_time", (-1, i32::MAX), 0)?
+            .max(0),
+        connection_throttle: connection_throttle(s)?,
         large_request_bytes_max: s.number_or(
             "largeRequestMaxBytes",
             (1, i64::MAX),
@@ -56,6 +61,48 @@ pub(super) fn client(s: &mut Settings, tick_time_ms: i32) -> Result<ClientConfig
         large_request_threshold_bytes: s.number_or("largeRequestThreshold", (-1, i64::MAX), -1)?,
         enforce_quota: s.flag("enforceQuota", false)?,
         tcp_keep_alive: s.flag("clientTcpKeepAlive", false)?,
+    })
+}
+
+/// Source: `BlueThrottle.java`: with weights, tokens are meant for sessions that all members know.
+fn connection_throttle(s: &mut Settings) -> Result<ConnectionThrottleSettings> {
+    let weights = |s: &mut Settings| -> Result<SessionWeights> {
+        let range = (i32::MIN, i32::MAX);
+        let weights = SessionWeights {
+            global: s.number_or("connection_throttle_global_session_weight", range, 3)?,
+            local: s.number_or("connection_throttle_local_session_weight", range, 1)?,
+            renewed: s.number_or("connection_throttle_renew_session_weight", range, 2)?,
+        };
+        let corrected = weights.corrected();
+        if corrected != weights {
+            s.warnings.push(format!(
+                "connection_throttle_*_session_weight: global {}, local {}, renew {} are used",
+                corrected.global, corrected.local, corrected.renewed
+            ));
+        }
+        Ok(corrected)
+    };
+    let weights = weights(s)?;
+    let weighted = s.flag("connection_throttle_weight_enabled", false)?;
+    let scale = if weighted { weights.global } else { 1 };
+    let counts = (0, i32::MAX);
+    let freeze = s.number_or("connection_throttle_freeze_time", (-1, i32::MAX), -1)?;
+    let local = s.flag("localSessionsEnabled", false)?;
+    let weight = |weight| if weighted { weight } else { 1 };
+    Ok(ConnectionThrottleSettings {
+        tokens_max: s
+            .number_or("connection_throttle_tokens", counts, 0)?
+            .saturating_mul(scale),
+        fill_time_ms: s.number_or("connection_throttle_fill_time", (1, i32::MAX), 1)?,
+        fill_count: s
+            .number_or("connection_throttle_fill_count", counts, 1)?
+            .saturating_mul(scale),
+        freeze_time_ms: Some(freeze).filter(|ms| *ms != -1),
+        drop_increase: s.number_or("connection_throttle_drop_increase", (0.0, 1.0), 0.02)?,
+        drop_decrease: s.number_or("connection_throttle_drop_decrease", (0.0, 1.0), 0.002)?,
+        decrease_ratio: s.number_or("connection_throttle_decrease_ratio", (0.0, 1.0), 0.0)?,
+        new_session_weight: weight(if local { weights.local } else { weights.global }),
+        renewed_session_weight: weight(weights.renewed),
     })
 }
 

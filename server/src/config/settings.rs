@@ -6,6 +6,7 @@ use crate::auth::password_hash::PasswordHash;
 use crate::auth::{Credentials, Users};
 use crate::ensemble::{Ensemble, HostPort, Member, Role};
 use crate::ids::ServerId;
+use crate::service::ConnectionThrottleSettings;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -148,6 +149,10 @@ pub struct ClientConfig {
     pub four_letter_words: Vec<String>,
     /// `request_throttle_max_requests`, 0 without a limit.
     pub request_throttle_max_requests: u32,
+    /// `throttled_op_wait_time`, 0 where no request waits for too long.
+    pub throttled_op_wait_ms: i32,
+    /// `connection_throttle_*`.
+    pub connection_throttle: ConnectionThrottleSettings,
     /// `largeRequestMaxBytes`: bytes of large requests in work at once.
     pub large_request_bytes_max: i64,
     /// `largeRequestThreshold`: from how many bytes a request is large; -1 for never.

@@ -429,3 +429,25 @@ fn a_member_that_comes_back_takes_its_client_port_and_its_role_from_zoo_cfg() {
     assert_eq!(config.client.address, Some(HostPort::new("0.0.0.0", 2182)));
     assert_eq!(config.quorum.peer_type, Role::Observer);
 }
+
+#[test]
+fn throttles_take_javas_keys_and_weights_scale_the_tokens() {
+    let files = Files::new();
+    let config = files
+        .read(
+            "dataDir=DIR\nclientPort=2181\nthrottled_op_wait_time=250\nlocalSessionsEnabled=true\n\
+             zookeeper.connection_throttle_tokens=10\nconnection_throttle_fill_count=2\n\
+             connection_throttle_freeze_time=100\nconnection_throttle_drop_increase=0.5\n\
+             connection_throttle_weight_enabled=true\n\
+             connection_throttle_global_session_weight=4\n",
+        )
+        .unwrap();
+    assert_eq!(config.client.throttled_op_wait_ms, 250);
+    assert_eq!(config.warnings, Vec::<String>::new());
+    let throttle = config.client.connection_throttle;
+    assert_eq!((throttle.tokens_max, throttle.fill_count), (40, 8));
+    assert_eq!(throttle.freeze_time_ms, Some(100));
+    assert!((throttle.drop_increase - 0.5).abs() < f64::EPSILON);
+    let weights = (throttle.new_session_weight, throttle.renewed_session_weight);
+    assert_eq!(weights, (1, 2));
+}

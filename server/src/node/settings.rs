@@ -73,6 +73,8 @@ pub(super) fn for_service(config: &ServerConfig, me: ServerId) -> ServiceSetting
         max_cnxns: client.max_cnxns,
         global_outstanding_limit: client.global_outstanding_limit,
         throttle_requests_max: client.request_throttle_max_requests,
+        throttled_op_wait_ms: client.throttled_op_wait_ms.unsigned_abs(),
+        connection_throttle: client.connection_throttle.clone(),
         large_request_from_bytes: Some(client.large_request_threshold_bytes)
             .filter(|from| *from >= 0),
         large_request_bytes_max: client.large_request_bytes_max,

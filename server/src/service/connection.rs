@@ -1,6 +1,7 @@
 //! A client's connection as the rest of the server sees it: what it waits for, and the one buffer
 //! that all its replies and events go into.
 
+use super::arrivals::Arrivals;
 use super::stats::Latency;
 use crate::auth::digest_md5::Exchange;
 use crate::ids::{ConnId, SessionId, Xid, Zxid};
@@ -49,6 +50,8 @@ pub enum CloseReason {
     TooLarge,
     /// Too many connections.
     TooMany,
+    /// Too many sessions in a time.
+    RateLimited,
 }
 
 /// Where a connection stands.
@@ -119,6 +122,8 @@ pub(crate) struct ConnState {
     pub(crate) queue: VecDeque<Queued>,
     /// Bytes of the bodies in `queue`.
     pub(crate) queued_bytes: usize,
+    /// When the bytes came that the request throttler keeps waiting.
+    pub(crate) arrivals: Arrivals,
     /// The newest position that the client has been told. A ping's reply must not be older: some
     /// clients take the last one they read for what they have seen.
     pub(crate) newest_zxid: Zxid,
@@ -193,6 +198,7 @@ impl Connection {
                 out_packets: 0,
                 queue: VecDeque::new(),
                 queued_bytes: 0,
+                arrivals: Arrivals::default(),
                 newest_zxid: Zxid::ZERO,
                 session: SessionId(0),
                 timeout_ms: 0,

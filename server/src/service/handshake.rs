@@ -64,11 +64,24 @@ impl Service {
         }
     }
 
+    /// Takes what a session costs.
+    fn has_token(&self, request: &ConnectRequest) -> bool {
+        let now_ms = i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX);
+        let new = request.session.0 == 0;
+        self.connection_throttle.lock().lets_in(new, now_ms)
+    }
+
     fn open(&self, connection: &Arc<Connection>, request: &ConnectRequest) {
         let Some(serving) = self.serving() else {
             connection.close(CloseReason::NotServing);
             return;
         };
+        // Source: ZooKeeperServer.java processConnectRequest asks it before all else.
+        if self.settings.connection_throttle.tokens_max > 0 && !self.has_token(request) {
+            tracing::debug!(peer = %connection.peer, "closing a connection: too many sessions in a time");
+            connection.close(CloseReason::RateLimited);
+            return;
+        }
         let read_only = serving == Serving::ReadOnly;
         if read_only && request.read_only != Some(true) {
             connection.close(CloseReason::NotServing);

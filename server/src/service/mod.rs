@@ -9,8 +9,10 @@
 //! Locks are taken in this order and never the other way: database, watches, registry, connection.
 
 mod apply;
+mod arrivals;
 mod auth;
 mod connection;
+mod connection_throttle;
 mod handshake;
 mod maintenance;
 mod reads;
@@ -24,6 +26,7 @@ mod throttle;
 pub(crate) use auth::identities;
 pub use connection::CloseReason;
 pub(crate) use connection::{Connection, Phase, Queued};
+pub use connection_throttle::{ConnectionThrottleSettings, SessionWeights};
 pub use maintenance::{DirectorySizes, Maintenance, RestoreError, TakenSnapshot};
 pub(crate) use registry::Registry;
 pub(crate) use serve::{NextFrame, next_frame};
@@ -34,9 +37,11 @@ pub use status::{LearnerStatus, MemberState, NodeStatus, Role, Serving};
 use crate::ids::{ConnId, SessionId, Xid, Zxid};
 use crate::tree::{Database, Watches};
 use crate::txn::Request;
+use connection_throttle::ConnectionThrottle;
 use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU8, AtomicUsize, Ordering};
+use std::time::Instant;
 use throttle::Throttle;
 
 /// A change on its way to the leader: writes, sync (9), createSession (-10, the body is the timeout
@@ -78,6 +83,8 @@ pub struct Service {
     pub(crate) watches: Mutex<Watches>,
     pub(crate) registry: Mutex<Registry>,
     pub(crate) throttle: Throttle,
+    connection_throttle: Mutex<ConnectionThrottle>,
+    started: Instant,
     consensus: RwLock<Option<Arc<dyn Consensus>>>,
     maintenance: RwLock<Option<Arc<dyn Maintenance>>>,
     next_session: AtomicI64,
@@ -100,6 +107,12 @@ impl Service {
         };
         Arc::new(Service {
             throttle: Throttle::new(&settings),
+            connection_throttle: Mutex::new(ConnectionThrottle::new(
+                settings.connection_throttle.clone(),
+                0,
+                now_ms.cast_unsigned(),
+            )),
+            started: Instant::now(),
             settings,
             database: RwLock::new(database),
             status: RwLock::new(status),

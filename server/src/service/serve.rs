@@ -26,6 +26,8 @@ pub(crate) struct Served {
     pub(crate) consumed: usize,
     /// Whole requests may be left, held back by a bound: don't read more from the socket.
     pub(crate) held_back: bool,
+    /// They wait at the request throttler, and it matters when they came.
+    pub(crate) waits: bool,
 }
 
 /// How a request is served.
@@ -84,6 +86,11 @@ fn class_of(op: OpCode, body: &[u8], read_only: bool) -> Class {
         Class::Write if !read_only && !record::is_whole(op, body) => Class::Read,
         class => class,
     }
+}
+
+/// Whether a request is refused that has waited for too long. Source: `Request.java` isThrottlable.
+fn is_throttlable(op: OpCode) -> bool {
+    op != OpCode::PING && op != OpCode::CLOSE_SESSION
 }
 
 /// Four letters for `cons`. Source: `FinalRequestProcessor.java` lastOp.
@@ -197,6 +204,7 @@ impl Service {
         let mut served = Served {
             consumed: 0,
             held_back: false,
+            waits: false,
         };
         if let Some(db) = &db {
             batch.ready_reads(db, &mut watches, OUTPUT_HIGH_WATER);
@@ -219,16 +227,22 @@ impl Service {
                 batch.state.close(CloseReason::BadPacket);
                 break;
             };
-            if batch.held_back(op) {
+            if batch.held_back() || batch.waits_for_room(op) {
                 served.held_back = true;
                 break;
             }
-            served.consumed += FRAME_PREFIX + frame.len();
+            let len = FRAME_PREFIX + frame.len();
+            served.consumed += len;
             batch.received += 1;
             let class = class_of(op, body, read_only);
             if class != Class::Auth && !batch.state.is_authenticated(auth) {
                 batch.state.refuse_unauthenticated(connection, xid);
                 break;
+            }
+            let waited = batch.state.arrivals.take(now, len);
+            if class != Class::Auth && self.throttle.is_late(waited) && is_throttlable(op) {
+                batch.refuse_late(xid, op);
+                continue;
             }
             match class {
                 Class::Read if op == OpCode::PING && batch.state.queue.is_empty() => {
@@ -238,7 +252,7 @@ impl Service {
                     let Some(db) = &db else {
                         // What was ahead of it came to its end just now: look again with the tree.
                         batch.received -= 1;
-                        served.consumed -= FRAME_PREFIX + frame.len();
+                        served.consumed -= len;
                         served.held_back = true;
                         connection.wake();
                         break;
@@ -268,6 +282,11 @@ impl Service {
                     batch.state.close(CloseReason::BadPacket);
                 }
             }
+        }
+        if self.throttle.times_requests() && connection.waits_for_room.load(Ordering::Acquire) {
+            let waiting = input.len() - served.consumed;
+            batch.state.arrivals.wait(now, waiting);
+            served.waits = served.held_back;
         }
         // Reads that a full buffer keeps waiting are looked at again once some of it is sent.
         served.held_back |= is_ready(batch.state.queue.front());
@@ -323,12 +342,9 @@ struct Batch<'a> {
 
 impl Batch<'_> {
     /// Whether a bound says that the connection has enough under way.
-    fn held_back(&self, op: OpCode) -> bool {
+    fn held_back(&self) -> bool {
         let Service {
-            settings,
-            stats,
-            throttle,
-            ..
+            settings, stats, ..
         } = self.service;
         let mine = self.state.outstanding();
         if self.state.waiting_bytes() >= OUTPUT_HIGH_WATER
@@ -338,9 +354,14 @@ impl Batch<'_> {
             return true;
         }
         // Source: ZooKeeperServer.java shouldThrottle: one request under way is always granted.
-        if mine > 0 && stats.outstanding() > i64::from(settings.global_outstanding_limit) {
-            return true;
-        }
+        mine > 0 && stats.outstanding() > i64::from(settings.global_outstanding_limit)
+    }
+
+    /// Whether a change has to wait until others are done.
+    fn waits_for_room(&self, op: OpCode) -> bool {
+        let Service {
+            stats, throttle, ..
+        } = self.service;
         // Closing a session only ever makes room.
         if class(op) != Class::Write || op == OpCode::CLOSE_SESSION {
             return false;
@@ -351,6 +372,25 @@ impl Batch<'_> {
             throttle.wake(stats.outstanding());
         }
         !let_in
+    }
+
+    /// Refuses a request that has waited for too long to be carried out, in its turn.
+    fn refuse_late(&mut self, xid: Xid, op: OpCode) {
+        let state = &mut *self.state;
+        if state.queue.is_empty() {
+            let zxid = self.service.applied().max(state.newest_zxid);
+            self.say(zxid, xid, op, ErrorCode::THROTTLED_OP, self.now);
+            return;
+        }
+        state.enqueue(Queued::Write {
+            known: Some(ErrorCode::THROTTLED_OP),
+            xid,
+            op,
+            at: self.now,
+            len_bytes: 0,
+            echo: None,
+        });
+        self.service.stats.under_way(1);
     }
 
     /// Looks at the length of a request that has not come whole: one for which there is no room
@@ -463,7 +503,13 @@ impl Batch<'_> {
 
     /// Says what was known beforehand.
     fn known(&mut self, db: &Database, xid: Xid, op: OpCode, err: ErrorCode, at: Instant) {
-        let zxid = db.last_processed();
+        self.say(db.last_processed(), xid, op, err, at);
+        if op == OpCode::CLOSE_SESSION {
+            self.state.close(CloseReason::SessionClosed);
+        }
+    }
+
+    fn say(&mut self, zxid: Zxid, xid: Xid, op: OpCode, err: ErrorCode, at: Instant) {
         let state = &mut *self.state;
         write_bare_reply(&mut state.out, xid, zxid, err);
         state.out_packets += 1;
@@ -472,9 +518,6 @@ impl Batch<'_> {
         state.info.last_op = short_name(op);
         state.info.last_cxid = i64::from(xid.0);
         state.info.last_zxid = zxid;
-        if op == OpCode::CLOSE_SESSION {
-            state.close(CloseReason::SessionClosed);
-        }
     }
 
     fn write(

@@ -1,5 +1,6 @@
 //! What clients may do here, from zoo.cfg.
 
+use super::ConnectionThrottleSettings;
 use crate::auth::Users;
 use crate::auth::password_hash::PasswordHash;
 use crate::ids::ServerId;
@@ -40,6 +41,11 @@ pub struct Settings {
     /// request_throttle_max_requests: past as many changes under way on all connections, none is
     /// taken in until another is done; 0 for any number.
     pub throttle_requests_max: u32,
+    /// throttled_op_wait_time, in milliseconds: a request that has waited there for longer is
+    /// refused; 0 where none is.
+    pub throttled_op_wait_ms: u32,
+    /// How many sessions may be opened in a time.
+    pub connection_throttle: ConnectionThrottleSettings,
     /// largeRequestThreshold: a longer request is large, `None` where none is.
     pub large_request_from_bytes: Option<i64>,
     /// largeRequestMaxBytes: of all large requests under way. Past it, who sends one is
@@ -80,6 +86,8 @@ impl Default for Settings {
             connection_outstanding_limit: 4096,
             connection_outstanding_bytes: 16 << 20,
             throttle_requests_max: 0,
+            throttled_op_wait_ms: 0,
+            connection_throttle: ConnectionThrottleSettings::default(),
             large_request_from_bytes: None,
             large_request_bytes_max: 100 << 20,
             jute_max_buffer: 0xf_ffff,

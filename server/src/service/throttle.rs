@@ -13,11 +13,14 @@ use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 /// The bounds, and who waits at them.
 pub(crate) struct Throttle {
     /// Changes in work at once, 0 for any number.
     requests_max: i64,
+    /// How long a request may wait there; `None` for any time.
+    wait_max: Option<Duration>,
     /// From how many bytes on a request is large; `None` where none is.
     large_from_bytes: Option<i64>,
     large_bytes_max: i64,
@@ -31,11 +34,23 @@ impl Throttle {
     pub(super) fn new(settings: &Settings) -> Self {
         Throttle {
             requests_max: i64::from(settings.throttle_requests_max),
+            wait_max: (settings.throttled_op_wait_ms > 0 && settings.throttle_requests_max > 0)
+                .then(|| Duration::from_millis(settings.throttled_op_wait_ms.into())),
             large_from_bytes: settings.large_request_from_bytes,
             large_bytes_max: settings.large_request_bytes_max,
             large_bytes: AtomicI64::new(0),
             waiting: Mutex::new(VecDeque::new()),
         }
+    }
+
+    /// Whether it matters how long requests wait.
+    pub(super) fn times_requests(&self) -> bool {
+        self.wait_max.is_some()
+    }
+
+    /// Whether a request that has waited for so long is refused.
+    pub(super) fn is_late(&self, waited: Duration) -> bool {
+        self.wait_max.is_some_and(|most| waited > most)
     }
 
     /// Whether one more change may go under way beside `outstanding`. If not, the connection is

@@ -26,6 +26,7 @@ pub(crate) const CLOSE: i32 = -11;
 
 pub(crate) const NO_NODE: i32 = -101;
 pub(crate) const NO_AUTH: i32 = -102;
+pub(crate) const THROTTLED_OP: i32 = -127;
 pub(crate) const AUTH_FAILED: i32 = -115;
 pub(crate) const UNIMPLEMENTED: i32 = -6;
 pub(crate) const MARSHALLING_ERROR: i32 = -5;

@@ -3,7 +3,7 @@
 use super::client::*;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
-use zookeeper_server::service::Settings;
+use zookeeper_server::service::{ConnectionThrottleSettings, Settings};
 
 #[test]
 fn a_client_that_does_not_take_its_events_is_disconnected() {
@@ -186,6 +186,69 @@ fn the_throttle_lets_in_only_so_many_changes_and_keeps_their_order() {
             }
         }
         assert_eq!(server.service.stats.outstanding(), 0);
+    });
+}
+
+#[test]
+fn requests_that_waited_too_long_at_the_throttle_are_refused_and_those_behind_them_too() {
+    let settings = Settings {
+        throttle_requests_max: 1,
+        throttled_op_wait_ms: 200,
+        ..settings()
+    };
+    with_server(settings, |server| {
+        let mut first = Client::start(server);
+        let mut late = Client::start(server);
+        let held = server.hold();
+        first.send(&create_request(1, "/first", b"", 0));
+        wait_until("nothing is under way", || {
+            server.service.stats.outstanding() == 1
+        });
+        // Piece by piece: what comes while the first waits waits as well.
+        for xid in 1..=3 {
+            late.send(&create_request(xid, "/late", b"", 0));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        late.send(&read_request(4, EXISTS, "/first", false));
+        late.send(&request(-2, PING, |_| ()));
+        std::thread::sleep(Duration::from_millis(500));
+        drop(held);
+        assert_eq!(first.reply().err, 0);
+        for xid in 1..=4 {
+            let reply = late.reply();
+            assert_eq!((reply.xid, reply.err), (xid, THROTTLED_OP));
+        }
+        let pong = late.reply();
+        assert_eq!((pong.xid, pong.err), (-2, 0));
+        // What comes now does not wait.
+        late.ask_ok(&create_request(5, "/late", b"", 0));
+        assert_eq!(server.service.stats.outstanding(), 0);
+    });
+}
+
+#[test]
+fn sessions_are_opened_as_fast_as_tokens_come_and_no_faster() {
+    let settings = Settings {
+        connection_throttle: ConnectionThrottleSettings {
+            tokens_max: 4,
+            // None comes while the test runs.
+            fill_time_ms: i32::MAX,
+            new_session_weight: 2,
+            ..ConnectionThrottleSettings::default()
+        },
+        ..settings()
+    };
+    with_server(settings, |server| {
+        let mut first = Client::start(server);
+        // One that comes back takes one, and a new one two.
+        let again = Client::with(server, 10_000, first.session, &first.passwd);
+        assert!(again.is_some());
+        assert_closed(&mut first.socket);
+        assert!(Client::with(server, 10_000, 0, &[0; 16]).is_none());
+        let (session, passwd) = (first.session, first.passwd);
+        let mut last = Client::with(server, 10_000, session, &passwd).unwrap();
+        assert!(Client::with(server, 10_000, session, &passwd).is_none());
+        last.ask_ok(&request(-2, PING, |_| ()));
     });
 }
 

@@ -269,3 +269,8 @@ fn a_connection_that_its_session_left_ends_as_with_java() {
 fn reconfigurations_are_answered_as_by_java() {
     assert_same(&named("reconfigurations"));
 }
+
+#[test]
+fn requests_that_waited_too_long_are_answered_as_by_java() {
+    assert_same(&named("requests that had to wait"));
+}

@@ -35,6 +35,11 @@ thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
 }
 
+/// The time as the service takes it, which knows no timers.
+fn now() -> std::time::Instant {
+    std::time::Instant::now()
+}
+
 /// What ends a connection without a reason of the service's.
 enum End {
     /// The other side closed it, or the socket broke.
@@ -53,6 +58,8 @@ pub(super) struct Task<S> {
     /// The rest of a request whose end has not come, or requests that a bound holds back.
     input: Vec<u8>,
     held_back: bool,
+    /// It waits for its turn; what comes meanwhile is kept, up to a bound, with the time it came.
+    waits: bool,
     sending: Vec<u8>,
     sent: usize,
     writes: Vec<WriteRequest>,
@@ -71,6 +78,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
             unflushed: false,
             input: Vec::new(),
             held_back: false,
+            waits: false,
             sending: Vec::new(),
             sent: 0,
             writes: Vec::new(),
@@ -244,7 +252,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
     /// Reads once and serves it. True if anything came.
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         let opening = self.connection.state.lock().phase == Phase::Opening;
-        if self.held_back || (opening && !self.input.is_empty()) {
+        let kept = self.held_back && self.waits;
+        let full = self.input.len() >= READ_BYTES;
+        if (self.held_back && (!kept || full)) || (opening && !self.input.is_empty()) {
             return Ok(false);
         }
         SCRATCH.with_borrow_mut(|scratch| {
@@ -254,6 +264,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
                 Poll::Ready(Err(error)) => Err(error),
                 Poll::Ready(Ok(())) if buffer.filled().is_empty() => {
                     Err(io::ErrorKind::UnexpectedEof.into())
+                }
+                // Not heard from: it is as if nothing were read until its turn comes.
+                Poll::Ready(Ok(())) if kept => {
+                    let bytes = buffer.filled();
+                    self.input.extend_from_slice(bytes);
+                    let mut state = self.connection.state.lock();
+                    state.arrivals.came(now(), bytes.len());
+                    Ok(true)
                 }
                 Poll::Ready(Ok(())) => {
                     self.last_heard = Instant::now();
@@ -296,6 +314,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
                     .service
                     .serve(&self.connection, input, &mut self.writes);
                 self.held_back = served.held_back;
+                self.waits = served.waits;
                 for write in self.writes.drain(..) {
                     self.service.submit(write);
                 }
