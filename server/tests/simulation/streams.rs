@@ -4,7 +4,7 @@ use super::checks::Fault;
 use super::network::{Packet, Stream};
 use super::world::{Event, World, place, server_id};
 use crate::ids::ServerId;
-use crate::zab::{Input, LearnerConn, LearnerMessage, Notification};
+use crate::zab::{Input, LearnerConn, LearnerMessage, Notification, Role, Standing};
 
 impl World {
     pub(crate) fn notify(&mut self, from: usize, to: usize) -> Result<(), Fault> {
@@ -207,14 +207,10 @@ impl World {
         if self.members[who].dial != dial || !self.members[who].is_up() {
             return Ok(());
         }
-        let answers = self.members[leader].is_up()
-            && self.members[leader].listening
-            && !self.network.is_blocked(who, leader)
-            && !self.network.is_blocked(leader, who);
-        if answers {
+        if let Some(host) = self.answers(who, leader, until) {
             self.next_stream += 1;
             let id = self.next_stream;
-            self.network.streams.insert(id, Stream::new(who, leader));
+            self.network.streams.insert(id, Stream::new(who, host));
             self.members[who].leader_stream = Some(id);
             if self.random.chance(self.config.double_dial) {
                 self.connect_twice(who);
@@ -235,6 +231,41 @@ impl World {
             );
             Ok(())
         }
+    }
+
+    /// Who answers a member that wants to learn from `leader` by then: most times, where it observes
+    /// and may, a follower that serves, and the leader once half of the time is over.
+    fn answers(&mut self, who: usize, leader: usize, until: u64) -> Option<usize> {
+        let is_reached = |world: &World, other: usize| {
+            world.members[other].is_up()
+                && !world.network.is_blocked(who, other)
+                && !world.network.is_blocked(other, who)
+        };
+        let observes = self.members[who]
+            .zab
+            .as_ref()
+            .is_some_and(|zab| zab.role() == Role::Observer);
+        if self.config.masters && observes && self.random.chance(80) {
+            let hosts = (0..self.members.len())
+                .filter(|other| self.hosts(*other) && is_reached(self, *other))
+                .collect::<Vec<_>>();
+            if !hosts.is_empty() {
+                self.hosted += 1;
+                return Some(hosts[self.random.below(hosts.len())]);
+            }
+            if self.now + self.config.dial_ms / 2 < until {
+                return None;
+            }
+        }
+        let leads = self.members[leader].listening && is_reached(self, leader);
+        leads.then_some(leader)
+    }
+
+    fn hosts(&self, who: usize) -> bool {
+        self.members[who].zab.as_ref().is_some_and(|zab| {
+            let serves = matches!(zab.standing(), Standing::Learning { serving: true, .. });
+            serves && zab.role() == Role::Participant
+        })
     }
 
     /// A connection that the learner has given up for its present one arrives, late, with what the

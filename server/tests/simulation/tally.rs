@@ -25,6 +25,7 @@ pub(crate) struct Tally {
     pub(crate) handed_over: u64,
     /// Those that a person has to help.
     pub(crate) stranded: u64,
+    pub(crate) hosted: u64,
     pub(crate) evaluations: u64,
     pub(crate) faults: BTreeMap<&'static str, u64>,
     /// How long each ensemble took to agree once the faults stopped, in simulated milliseconds.
@@ -50,6 +51,7 @@ impl Tally {
         self.rosters_in_force += other.rosters_in_force;
         self.handed_over += other.handed_over;
         self.stranded += other.stranded;
+        self.hosted += other.hosted;
         self.evaluations += other.evaluations;
         for (kind, count) in other.faults {
             *self.faults.entry(kind).or_default() += count;
@@ -73,6 +75,7 @@ impl Tally {
             ("ensembles that change", self.changing),
             ("configurations in force", self.rosters_in_force),
             ("leaders that hand over", self.handed_over),
+            ("observers behind followers", self.hosted),
         ];
         for (what, count) in rare {
             assert!(count > 0, "no {what} ever came up");
@@ -88,7 +91,8 @@ impl fmt::Display for Tally {
         writeln!(
             f,
             "{} seeds, {} of them with groups and weights, {} with {} reconfigurations of which {} \
-             came in force, {} leaders that handed over, {} that need a person: {} steps, {} proposals, {} acknowledged, \
+             came in force, {} leaders that handed over, {} that need a person, {} times an observer \
+             behind a follower: {} steps, {} proposals, {} acknowledged, \
              {} elections, {} snapshots sent, {} truncations, {} interrupted cuts, {} torn records, \
              {} histories that could not be reconciled, {} epochs used up",
             self.seeds,
@@ -98,6 +102,7 @@ impl fmt::Display for Tally {
             self.rosters_in_force,
             self.handed_over,
             self.stranded,
+            self.hosted,
             self.steps,
             self.proposals,
             self.acknowledged,

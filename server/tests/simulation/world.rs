@@ -7,7 +7,7 @@ use super::network::Network;
 use super::queue::Queue;
 use super::random::Random;
 use crate::ids::{ServerId, Zxid};
-use crate::zab::{Input, Notification, Output, Standing};
+use crate::zab::{Input, Notification, Output, Role, Standing, Zab};
 use std::collections::BTreeSet;
 
 /// What an ensemble is made of. Times in milliseconds, odds in percent.
@@ -17,6 +17,8 @@ pub(crate) struct Config {
     pub(crate) observers: usize,
     /// How many more there are that may be added; `None` where the ensemble never changes.
     pub(crate) spares: Option<usize>,
+    /// Whether observers learn from followers.
+    pub(crate) masters: bool,
     /// Groups of voters with their weights; empty where a majority is a quorum.
     pub(crate) groups: Vec<Vec<(usize, i64)>>,
     pub(crate) tick_ms: u64,
@@ -44,6 +46,7 @@ impl Config {
             voters,
             observers,
             spares: None,
+            masters: false,
             groups: Vec::new(),
             tick_ms: 2000,
             init_limit: 10,
@@ -131,6 +134,8 @@ pub(crate) struct World {
     pub(crate) handed_over: u64,
     /// Whether it ended in need of a person.
     pub(crate) stranded: bool,
+    /// Observers that went to a follower.
+    pub(crate) hosted: u64,
     /// Configurations proposed, and put in force by a leader.
     pub(crate) rosters_proposed: u64,
     pub(crate) rosters_in_force: u64,
@@ -188,6 +193,7 @@ impl World {
             rollovers: 0,
             handed_over: 0,
             stranded: false,
+            hosted: 0,
             rosters_proposed: 0,
             rosters_in_force: 0,
             led_at: 0,
@@ -387,7 +393,7 @@ impl World {
                 Standing::Learning {
                     leader: id,
                     serving,
-                } => serving && place(id) == leader,
+                } => serving && (place(id) == leader || self.learns_elsewhere(who, leader)),
             };
             stands
                 && member.tree.len() == tree.len()
@@ -396,6 +402,16 @@ impl World {
                 && zab.history().pending().is_empty()
                 && zab.config_seen().is_none()
         })
+    }
+
+    /// Whether `who` observes, through a follower of `leader` or by itself: it may take another one
+    /// for the leader than its follower does, and gets what its follower has all the same.
+    fn learns_elsewhere(&self, who: usize, leader: usize) -> bool {
+        let epoch = |who: usize| self.members[who].zab.as_ref().map(Zab::current_epoch);
+        let observes = |zab: &Zab| zab.role() == Role::Observer;
+        self.config.masters
+            && self.members[who].zab.as_ref().is_some_and(observes)
+            && epoch(who) == epoch(leader)
     }
 
     /// Where everybody stands, for a message.

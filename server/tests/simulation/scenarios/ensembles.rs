@@ -84,3 +84,45 @@ fn an_observer_follows_and_never_counts() {
         }
     );
 }
+
+#[test]
+fn observers_behind_followers_have_what_the_leader_has() {
+    let mut hosted = 0;
+    for seed in 0..20 {
+        let config = Config {
+            masters: true,
+            ..Config::calm(3, 2)
+        };
+        let mut world = World::new(config, 900 + seed);
+        world.start_all().expect("starts");
+        agree(&mut world);
+        write(&mut world, 5);
+        // They go elsewhere when theirs dies, whether it says so or not.
+        let theirs = |world: &World| {
+            let of = |who: &usize| {
+                world.members[*who]
+                    .zab
+                    .as_ref()
+                    .map_or(0, |zab| zab.learners().len())
+            };
+            followers(world)
+                .into_iter()
+                .filter(|who| *who < 3)
+                .max_by_key(of)
+                .filter(|who| of(who) > 0)
+        };
+        for silent in [false, true] {
+            let Some(follower) = theirs(&world) else {
+                continue;
+            };
+            hosted += 1;
+            world.crash(follower, silent);
+            agree(&mut world);
+            write(&mut world, 5);
+            start(&mut world, follower);
+            agree(&mut world);
+        }
+        trees_are_equal(&world);
+    }
+    assert!(hosted > 10, "{hosted}");
+}

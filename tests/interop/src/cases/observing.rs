@@ -78,11 +78,12 @@ async fn exercise(ensemble: &mut Ensemble) -> Outcome<String> {
     for (gone, left) in [(0, 1), (1, 0)] {
         ensemble.members[gone].kill();
         learn_from(ensemble, left)?;
+        // They stay where they are when the other comes back.
+        ensemble.members[gone].start()?;
         for index in OBSERVERS {
             let round = format!("behind-{}", left + 1);
             alive.push(write_everything(&ensemble.members[index], &round).await?);
         }
-        ensemble.members[gone].start()?;
         ensemble.wait_until_all_serve()?;
     }
     let moves = sessions::move_through_all(ensemble).await?;
