@@ -6,14 +6,13 @@ use crate::crd::{ZooKeeperCluster, ZooKeeperClusterStatus};
 use crate::ensemble::ChangeEnsemble;
 use crate::metrics::Metrics;
 use crate::observe::{Clock, ObserveError, ReadMembers, observe, read_secrets};
-use crate::plan::observed::Secrets;
+use crate::plan::observed::{MemberReport, Secrets};
 use crate::plan::quorum::Ensemble;
 use crate::plan::{Action, Observed, Plan, Waiting, plan};
 use crate::reasons::Told;
 use crate::status::{Outcome, has_failed, is_news, status};
 use crate::valid::{Member, Settings, ValidCluster};
 use futures::StreamExt;
-use futures::future::join_all;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -99,12 +98,25 @@ struct Steady {
     resource_version: Option<String>,
     /// When everything was last read.
     read: Instant,
-    /// Whom to ask.
-    members: Vec<(Member, String)>,
-    /// What they said.
+    /// Who led, its address and its word. It knows who follows it in sync, and whether a follower
+    /// itself says so shows in its pod's readiness, of which a watch tells. None where there are no
+    /// pods to ask.
+    leader: Option<(Member, String, MemberReport)>,
+    /// What all of them said together.
     ensemble: Ensemble,
     /// The passwords. No watch tells of Secrets, which the operator may not list.
     secrets: Secrets,
+}
+
+/// Whether a leader's word is what it was `before`: but for the last transaction, which moves with
+/// every write and every session, and for the order in which it names its learners.
+fn says_the_same(before: &MemberReport, mut word: MemberReport) -> bool {
+    let mut before = before.clone();
+    for report in [&mut before, &mut word] {
+        report.last_zxid.clear();
+        report.learners.sort_by_key(|learner| learner.id);
+    }
+    before == word
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -224,14 +236,14 @@ impl Operator {
     }
 
     /// Whether nothing can have changed since nothing was to be done: no watch told of anything, and
-    /// the members say the same.
+    /// the leader says the same of itself and of those who follow it.
     async fn is_still_steady(
         &self,
         resource: &ZooKeeperCluster,
         cluster: &ValidCluster,
         key: &ObjectRef<ZooKeeperCluster>,
     ) -> bool {
-        let (asked, before, secrets) = {
+        let (leader, before, secrets) = {
             let steady = locked(&self.steady);
             let Some(steady) = steady.get(key) else {
                 return false;
@@ -244,29 +256,21 @@ impl Operator {
                 return false;
             }
             let secrets = cluster.names_secrets().then(|| steady.secrets.clone());
-            (steady.members.clone(), steady.ensemble.clone(), secrets)
+            (steady.leader.clone(), steady.ensemble.clone(), secrets)
         };
         if let Some(secrets) = secrets
             && read_secrets(&self.client, cluster).await.ok() != Some(secrets)
         {
             return false;
         }
-        let reports = join_all(
-            asked
-                .iter()
-                .map(|(member, ip)| async { (member.id, self.members.read(member, ip).await) }),
-        )
-        .await;
-        let observed = Observed {
-            members: reports.into_iter().collect(),
-            ..Observed::nothing()
-        };
-        let same = Ensemble::read(cluster, &observed) == before;
-        if same {
-            let serving = before.followers.len();
-            self.seen(cluster, &before, serving);
+        if let Some((leader, address, before_word)) = leader {
+            let word = self.members.read(&leader, &address).await;
+            if !word.is_ok_and(|word| says_the_same(&before_word, word)) {
+                return false;
+            }
         }
-        same
+        self.seen(cluster, &before, before.followers.len());
+        true
     }
 
     fn seen(&self, cluster: &ValidCluster, ensemble: &Ensemble, serving: usize) {
@@ -342,16 +346,21 @@ impl Operator {
             locked(&self.steady).remove(&key);
             return;
         }
-        let members = plan.roster.members.iter();
-        let members = members
-            .filter_map(|member| {
-                Some((member.clone(), observed.pods.get(&member.pod)?.ip.clone()?))
-            })
-            .collect();
+        let leader = plan.ensemble.leader.and_then(|id| {
+            let member = plan.roster.members.iter().find(|member| member.id == id)?;
+            let address = observed.pods.get(&member.pod)?.ip.clone()?;
+            let word = observed.members.get(&id)?.as_ref().ok()?;
+            Some((member.clone(), address, word.clone()))
+        });
+        if leader.is_none() && !observed.pods.is_empty() {
+            // Nobody speaks for all of them.
+            locked(&self.steady).remove(&key);
+            return;
+        }
         let steady = Steady {
             resource_version: resource.metadata.resource_version.clone(),
             read: Instant::now(),
-            members,
+            leader,
             ensemble: plan.ensemble.clone(),
             secrets: observed.secrets.clone(),
         };

@@ -719,9 +719,18 @@ async fn overrides_add_a_sidecar_and_members_get_services_of_their_own() {
 async fn a_steady_cluster_is_not_read_again_until_something_changes() {
     let mut scene = Scene::new(json!({"replicas": 3}));
     scene.settle().await;
-    let reads = scene.world(|world| world.reads);
+    let (reads, asked) = scene.world(|world| (world.reads, world.asked));
     scene.passes(5, &nothing_is_broken).await;
     assert_eq!(scene.world(|world| world.reads), reads);
+    // The leader speaks for those who follow it.
+    assert_eq!(scene.world(|world| world.asked), asked + 5);
+    // A follower that is no longer in sync shows in what the leader says.
+    scene.world(|world| world.ensemble.lagging = [1].into());
+    scene.passes(1, &nothing_is_broken).await;
+    assert_eq!(scene.condition("Ready").0, "False");
+    scene.world(|world| world.ensemble.lagging.clear());
+    scene.settle().await;
+    let reads = scene.world(|world| world.reads);
     // A member that says something else is reason enough to look at everything.
     scene.world(|world| world.ensemble.leader = Some(1));
     scene.passes(1, &nothing_is_broken).await;

@@ -30,6 +30,8 @@ pub struct Ensemble {
     pub handed_over: Vec<u8>,
     /// Members without data; they have no vote.
     pub empty: BTreeSet<u8>,
+    /// Followers that the leader does not hear in time, whatever they say themselves.
+    pub lagging: BTreeSet<u8>,
 }
 
 impl Ensemble {
@@ -247,7 +249,8 @@ impl ReadMembers for Fake {
         member: &'a Member,
         _: &'a str,
     ) -> BoxFuture<'a, Result<MemberReport, Silence>> {
-        let world = self.0.lock().expect("unpoisoned");
+        let mut world = self.0.lock().expect("unpoisoned");
+        world.asked += 1;
         let (serving, leader) = world.serving();
         let (id, ensemble) = (member.id.0, &world.ensemble);
         let listed = world.listed();
@@ -284,7 +287,7 @@ impl ReadMembers for Fake {
                     .map(|other| Learner {
                         id: *other,
                         role: role(*other).unwrap_or(Role::Participant),
-                        synced: true,
+                        synced: !ensemble.lagging.contains(other),
                     })
                     .collect(),
             })

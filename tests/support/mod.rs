@@ -31,6 +31,8 @@ pub struct World {
     pub ensemble: Ensemble,
     /// How many requests read something.
     pub reads: usize,
+    /// How often a member was asked for its report.
+    pub asked: usize,
     /// After so many more writes the operator is dead: nothing it asks for is answered.
     pub writes_left: Option<usize>,
     /// Whether the namespace is being deleted: nothing is made in it any more.
