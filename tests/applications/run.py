@@ -2,7 +2,7 @@
 """Programs that use ZooKeeper as applications do, against a three-member ensemble of ours whose leader is killed in
 the middle.
 
-    run.py --jars DIRECTORY SERVER-PROGRAM [recipes] [c] [kafka] [bookkeeper]
+    run.py --jars DIRECTORY SERVER-PROGRAM [recipes] [c] [kafka] [bookkeeper] [solr] [hbase]
 
 Each program is told the connect string. Where it prints `kill the leader`, the leader is killed with -9, the others
 elect, and the member comes back; the program is told by an empty line and goes on.
@@ -145,16 +145,18 @@ def converse(command, ensemble, environment=None):
             program.wait()
 
 
-def compiled(source, jars, out):
-    """The class path with what was compiled of a Java source."""
+def compiled(source, jars, out, *others):
+    """The class path with what was compiled of Java sources."""
     out.mkdir(exist_ok=True)
     path = f"{jars}/*"
-    subprocess.run(["javac", "-nowarn", "-cp", path, "-d", out, source], check=True)
+    subprocess.run(["javac", "-nowarn", "-cp", path, "-d", out, source, *others], check=True)
     return f"{out}:{path}:{HERE / 'java'}"
 
 
 def java(main, class_path, *arguments):
-    return ["java", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-cp", class_path, main, *arguments]
+    # Hadoop looks into what Java closes.
+    opens = [f"--add-opens=java.base/{it}=ALL-UNNAMED" for it in ("java.lang", "java.lang.reflect", "java.nio", "sun.nio.ch")]
+    return ["java", *opens, "-Xmx800m", "-XX:TieredStopAtLevel=1", "-cp", class_path, main, *arguments]
 
 
 def recipes(ensemble, jars, scratch):
@@ -168,17 +170,16 @@ def c(ensemble, jars, scratch):
     converse([program, ensemble.connect], ensemble)
 
 
-def kafka(ensemble, jars, scratch):
-    class_path = compiled(HERE / "java" / "Kafka.java", jars, scratch / "kafka-classes")
-    converse(java("Kafka", class_path, ensemble.connect, str(scratch / "kafka")), ensemble)
+def application(name):
+    """One of the applications that share java/Program.java."""
+    def run(ensemble, jars, scratch):
+        class_path = compiled(HERE / "java" / f"{name}.java", jars, scratch / "classes", HERE / "java" / "Program.java")
+        converse(java(name, class_path, ensemble.connect, str(scratch / "application")), ensemble)
+    return run
 
 
-def bookkeeper(ensemble, jars, scratch):
-    class_path = compiled(HERE / "java" / "BookKeeper.java", jars, scratch / "bookkeeper-classes")
-    converse(java("BookKeeper", class_path, ensemble.connect, str(scratch / "bookkeeper")), ensemble)
-
-
-PROGRAMS = {"recipes": recipes, "c": c, "kafka": kafka, "bookkeeper": bookkeeper}
+PROGRAMS = {"recipes": recipes, "c": c, "kafka": application("Kafka"), "bookkeeper": application("BookKeeper"),
+            "solr": application("Solr"), "hbase": application("HBase")}
 
 
 def main():

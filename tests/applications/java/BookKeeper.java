@@ -5,10 +5,7 @@
 //   java -cp JARS BookKeeper CONNECT-STRING DIRECTORY
 //
 // Prints `kill the leader` and waits for a line on standard input.
-import java.io.BufferedReader;
 import java.io.File;
-import java.io.InputStreamReader;
-import java.net.ServerSocket;
 import java.nio.charset.StandardCharsets;
 import java.util.concurrent.TimeUnit;
 import org.apache.bookkeeper.client.BookKeeperAdmin;
@@ -26,15 +23,9 @@ public class BookKeeper {
 
     static final byte[] PASSWORD = "password".getBytes(StandardCharsets.UTF_8);
     static final long PATIENCE_S = 60;
-    static long began = System.nanoTime();
     static String metadata;
 
-    static void say(String what) {
-        System.out.println(what + ": " + (System.nanoTime() - began) / 1_000_000 + " ms");
-        began = System.nanoTime();
-    }
-
-    static ServerConfiguration configuration(int id, int port, String directory) {
+    static ServerConfiguration configuration(int id, int port, File directory) {
         ServerConfiguration config = new ServerConfiguration();
         config.setMetadataServiceUri(metadata);
         config.setZkTimeout(10_000);
@@ -91,30 +82,16 @@ public class BookKeeper {
         }
     }
 
-    static int freePort() throws Exception {
-        try (ServerSocket socket = new ServerSocket(0)) {
-            return socket.getLocalPort();
-        }
-    }
-
     public static void main(String[] args) {
-        try {
-            run(args[0], args[1]);
-            System.out.println("BookKeeper passed");
-            System.out.flush();
-            Runtime.getRuntime().halt(0);
-        } catch (Throwable e) {
-            e.printStackTrace();
-            Runtime.getRuntime().halt(1);
-        }
+        Program.main("BookKeeper", args, BookKeeper::run);
     }
 
-    static void run(String connect, String directory) throws Exception {
+    static void run(String connect, File directory) throws Exception {
         metadata = "zk+hierarchical://" + connect.replace(',', ';') + "/ledgers";
         ServerConfiguration[] configs = new ServerConfiguration[3];
         LifecycleComponentStack[] bookies = new LifecycleComponentStack[3];
         for (int id = 0; id < 3; id++) {
-            configs[id] = configuration(id, freePort(), directory);
+            configs[id] = configuration(id, Program.freePort(), directory);
         }
         if (!BookKeeperAdmin.initNewCluster(configs[0])) {
             throw new IllegalStateException("the cluster's nodes could not be made");
@@ -122,35 +99,32 @@ public class BookKeeper {
         for (int id = 0; id < 3; id++) {
             bookies[id] = bookie(configs[id]);
         }
-        say("three bookies");
+        Program.say("three bookies");
         try (org.apache.bookkeeper.client.BookKeeper one = client(); org.apache.bookkeeper.client.BookKeeper two = client()) {
             WriteHandle first = ledger(one, 3);
             WriteHandle open = ledger(one, 3);
             write(first, 0, 200);
             write(open, 0, 100);
-            say("two ledgers");
+            Program.say("two ledgers");
 
-            System.out.println("kill the leader");
-            System.out.flush();
-            new BufferedReader(new InputStreamReader(System.in)).readLine();
-            began = System.nanoTime();
+            Program.killTheLeader();
             write(first, 200, 400);
             first.close();
             read(two, first.getId(), 400);
-            say("a ledger goes on, is closed and read");
+            Program.say("a ledger goes on, is closed and read");
             read(two, open.getId(), 100);
             try {
                 open.append("too late".getBytes(StandardCharsets.UTF_8));
                 throw new IllegalStateException("a writer that was fenced off goes on");
             } catch (org.apache.bookkeeper.client.api.BKException e) {
-                say("an open ledger is recovered, its writer fenced off (" + e.getMessage() + ")");
+                Program.say("an open ledger is recovered, its writer fenced off (" + e.getMessage() + ")");
             }
             bookies[2].close();
             WriteHandle without = ledger(one, 2);
             write(without, 0, 100);
             without.close();
             read(two, without.getId(), 100);
-            say("a ledger without one bookie");
+            Program.say("a ledger without one bookie");
             bookies[2] = bookie(configs[2]);
             WriteHandle last = null;
             long until = System.nanoTime() + TimeUnit.SECONDS.toNanos(PATIENCE_S);
@@ -168,7 +142,7 @@ public class BookKeeper {
             last.close();
             read(two, last.getId(), 100);
             one.deleteLedger(first.getId());
-            say("it is back, and a ledger of three again");
+            Program.say("it is back, and a ledger of three again");
         }
     }
 }

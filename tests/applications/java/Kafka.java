@@ -4,10 +4,7 @@
 //   java -cp JARS Kafka CONNECT-STRING DIRECTORY
 //
 // Prints `kill the leader` and waits for a line on standard input.
-import java.io.BufferedReader;
 import java.io.File;
-import java.io.InputStreamReader;
-import java.net.ServerSocket;
 import java.time.Duration;
 import java.util.Collections;
 import java.util.HashSet;
@@ -32,15 +29,9 @@ public class Kafka {
 
     static final int RECORDS = 200;
     static final long PATIENCE_S = 60;
-    static long began = System.nanoTime();
     static String bootstrap;
 
-    static void say(String what) {
-        System.out.println(what + ": " + (System.nanoTime() - began) / 1_000_000 + " ms");
-        began = System.nanoTime();
-    }
-
-    static KafkaServer broker(int id, int port, String connect, String directory) {
+    static KafkaServer broker(int id, int port, String connect, File directory) {
         Properties config = new Properties();
         config.put("broker.id", Integer.toString(id));
         config.put("zookeeper.connect", connect + "/kafka");
@@ -124,62 +115,45 @@ public class Kafka {
         }
     }
 
-    static int freePort() throws Exception {
-        try (ServerSocket socket = new ServerSocket(0)) {
-            return socket.getLocalPort();
-        }
-    }
-
     public static void main(String[] args) {
-        try {
-            run(args[0], args[1]);
-            System.out.println("Kafka passed");
-            System.out.flush();
-            Runtime.getRuntime().halt(0);
-        } catch (Throwable e) {
-            e.printStackTrace();
-            Runtime.getRuntime().halt(1);
-        }
+        Program.main("Kafka", args, Kafka::run);
     }
 
-    static void run(String connect, String directory) throws Exception {
-        int[] ports = {freePort(), freePort()};
+    static void run(String connect, File directory) throws Exception {
+        int[] ports = {Program.freePort(), Program.freePort()};
         bootstrap = "127.0.0.1:" + ports[0] + ",127.0.0.1:" + ports[1];
         KafkaServer[] brokers = {broker(0, ports[0], connect, directory), broker(1, ports[1], connect, directory)};
-        say("two brokers");
+        Program.say("two brokers");
         topic("first");
         produce("first", 0);
         consume("first", "readers", RECORDS);
-        say("a topic, " + RECORDS + " records there and back");
+        Program.say("a topic, " + RECORDS + " records there and back");
 
-        System.out.println("kill the leader");
-        System.out.flush();
-        new BufferedReader(new InputStreamReader(System.in)).readLine();
-        began = System.nanoTime();
+        Program.killTheLeader();
         produce("first", RECORDS);
         consume("first", "others", 2 * RECORDS);
         topic("second");
         produce("second", 0);
         consume("second", "readers", RECORDS);
-        say("all of it again on another leader");
+        Program.say("all of it again on another leader");
 
         for (int id : new int[] {0, 1}) {
             brokers[id].shutdown();
             brokers[id].awaitShutdown();
-            say("broker " + id + " down");
+            Program.say("broker " + id + " down");
             String topic = "without-" + id;
             try (Admin admin = Admin.create(client())) {
                 admin.createTopics(Collections.singleton(new NewTopic(topic, 1, (short) 1))).all().get(PATIENCE_S, TimeUnit.SECONDS);
             }
             produce(topic, 0);
             consume(topic, "readers-" + id, RECORDS);
-            say("a topic without it");
+            Program.say("a topic without it");
             brokers[id] = broker(id, ports[id], connect, directory);
             awaitInSync();
-            say("it is back, and in sync");
+            Program.say("it is back, and in sync");
         }
         consume("first", "the last", 2 * RECORDS);
-        say("all " + 2 * RECORDS + " records are there");
+        Program.say("all " + 2 * RECORDS + " records are there");
         for (KafkaServer broker : brokers) {
             broker.shutdown();
         }

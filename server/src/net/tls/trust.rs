@@ -12,7 +12,7 @@ use rustls::crypto::{
     CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
     verify_tls13_signature_with_raw_key,
 };
-use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
@@ -79,15 +79,7 @@ impl Trust {
                 issuer.subject_der() == parts.issuer_der()
                     && self.algorithms.all.iter().any(|algorithm| {
                         algorithm.signature_alg_id().as_ref() == signature_algorithm
-                            && Some(algorithm.public_key_alg_id().as_ref())
-                                == issuer.key_algorithm()
-                            && algorithm
-                                .verify_signature(
-                                    issuer.public_key(),
-                                    parts.signed(),
-                                    parts.signature(),
-                                )
-                                .is_ok()
+                            && verifies(*algorithm, &issuer, parts.signed(), parts.signature())
                     })
             })
     }
@@ -104,12 +96,9 @@ impl Trust {
         let Some((_, algorithms)) = known.next() else {
             return Err(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme.into());
         };
-        let good = algorithms.iter().any(|algorithm| {
-            Some(algorithm.public_key_alg_id().as_ref()) == parts.key_algorithm()
-                && algorithm
-                    .verify_signature(parts.public_key(), message, signed.signature())
-                    .is_ok()
-        });
+        let mut algorithms = algorithms.iter();
+        let good =
+            algorithms.any(|algorithm| verifies(*algorithm, parts, message, signed.signature()));
         if good {
             Ok(HandshakeSignatureValid::assertion())
         } else {
@@ -147,6 +136,19 @@ impl Trust {
             _ => verify_tls13_signature(message, certificate, signed, &self.algorithms),
         }
     }
+}
+
+/// Whether the holder of a certificate's key has signed the message by that algorithm.
+fn verifies(
+    algorithm: &dyn SignatureVerificationAlgorithm,
+    signer: &Parts<'_>,
+    message: &[u8],
+    signature: &[u8],
+) -> bool {
+    Some(algorithm.public_key_alg_id().as_ref()) == signer.key_algorithm()
+        && algorithm
+            .verify_signature(signer.public_key(), message, signature)
+            .is_ok()
 }
 
 /// Checks whoever connects to us.
