@@ -448,7 +448,7 @@ public class EnsembleGolden {
     }
 
     static void throttled() throws Exception {
-        try (Scene scene = new Scene("requests that had to wait", 3, 3, null, "request_throttle_max_requests=1", "throttled_op_wait_time=1000")) {
+        try (Scene scene = new Scene("requests that had to wait", 3, 3, null, "request_throttle_max_requests=1", "throttled_op_wait_time=500")) {
             scene.to("leader");
             ClientGolden.Raw one = new Session().open("somebody", false);
             scene.pause();
@@ -464,8 +464,8 @@ public class EnsembleGolden {
             one.send(request(-2, PING));
             scene.quiet();
             // Longer than throttled_op_wait_time.
-            ClientGolden.line("wait 1500");
-            Thread.sleep(1500);
+            ClientGolden.line("wait 2000");
+            Thread.sleep(2000);
             scene.resume();
             for (int n = 0; n < 8; n++) {
                 one.read();
