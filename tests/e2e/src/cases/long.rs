@@ -1,4 +1,4 @@
-//! Cases that take minutes: they run where `E2E_LONG` is set, and their last result is in the docs.
+//! The case that takes many minutes: it runs where `E2E_LONG` is set, and its last result is in the docs.
 
 use crate::Outcome;
 use crate::environment::Environment;
