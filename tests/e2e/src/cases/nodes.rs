@@ -47,10 +47,15 @@ pub(super) fn drain(suite: &mut Suite) -> Outcome {
         ])
     });
     let mut told = Told::default();
-    let watched = until("the drain ends", READY_MAX, || {
-        told.look(&suite.kube)?;
-        ensure(drain.is_finished(), || "it goes on".to_owned())
-    });
+    let watched = until(
+        "the drained member is told of, and the drain ends",
+        READY_MAX,
+        || {
+            told.look(&suite.kube)?;
+            ensure(told.names(&before.leader), || format!("{told:?}"))?;
+            ensure(drain.is_finished(), || "it goes on".to_owned())
+        },
+    );
     let drained = drain
         .join()
         .unwrap_or_else(|_| Err("the thread of the drain panicked".to_owned()));
@@ -73,9 +78,6 @@ pub(super) fn drain(suite: &mut Suite) -> Outcome {
     for said in &told.0 {
         println!("  {said}");
     }
-    ensure(told.names(&before.leader), || {
-        format!("the status did not name the drained member: {told:?}")
-    })?;
     gap(&writer, began, 10.0)?;
     suite.finish(writer, &after).map(drop)
 }
