@@ -107,6 +107,11 @@ impl Generator {
         if self.once_in(15) {
             flags = self.any(&[-1, 0, 1, 2, 3, 4, 5, 6, 7, 100, i32::MIN, i32::MAX]);
         }
+        if matches!(op, op::CREATE_CONTAINER | op::CREATE_TTL) && matches!(flags, 1 | 3) {
+            // Ephemeral for Java until it is applied, so that what comes right behind it is refused
+            // or not. Source: `PrepRequestProcessor.java` pRequest2TxnCreate.
+            flags = 4;
+        }
         let mut path = self.path();
         let is_numbered = matches!(flags, 2 | 3 | 6);
         if is_numbered && path == "~".into() && !self.scope.shared_nodes {
