@@ -390,6 +390,15 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "an_observer_that_is_about_to_get_a_vote_counts_as_one_that_follows",
     ),
     mutation(
+        "observers that come to vote are not named for the lead",
+        "",
+        (
+            "synced.filter(|learner| learner.stage == Stage::Synced);",
+            "synced.filter(|learner| learner.role == Role::Participant && learner.stage == Stage::Synced);",
+        ),
+        "observers_that_replace_the_last_voter_lead_once_that_is_in_force",
+    ),
+    mutation(
         "the vote of one that follows does not count for one that is still to lead",
         "",
         (

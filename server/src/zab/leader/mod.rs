@@ -262,7 +262,10 @@ impl Leader {
         self.next_check = now.plus(core.settings.tick_ms);
         let mut leader = core.settings.me;
         if let Some(config) = core.configs.seen().cloned() {
-            leader = core.designated_leader(&config, self.synced_followers());
+            // Those that have observed so far may be the only ones that vote from here on.
+            let synced = self.learners.values();
+            let synced = synced.filter(|learner| learner.stage == Stage::Synced);
+            leader = core.designated_leader(&config, synced.map(|one| (one.id, one.acked)));
             core.activate(config, out);
         }
         out.push(Output::Serve);

@@ -328,6 +328,28 @@ fn the_last_voter_helps_those_that_replace_it_where_it_has_lost_the_end_of_its_l
 }
 
 #[test]
+fn observers_that_replace_the_last_voter_lead_once_that_is_in_force() {
+    let mut config = Config::calm(1, 2);
+    config.spares = Some(0);
+    let mut world = World::new(config, 93);
+    let log = txns(1, 3);
+    world.checks.knows(&log);
+    // The last transaction of all logs is the reconfiguration, and nobody has committed it.
+    for who in 0..3 {
+        let mut disk = disk(1, 1, &log);
+        disk.config = Some(roster(&[0], &[1, 2]).config(Epoch(1).start()).into());
+        disk.config_seen = Some(roster(&[1, 2], &[]).config(log[2].zxid).into());
+        world.members[who].disk = disk;
+    }
+    world.start_all().expect("starts");
+    until(&mut world, 10_000, |world| {
+        world.leader().is_some_and(|leader| leader > 0) && world.agrees()
+    });
+    assert_eq!(voters(&world, 1), BTreeSet::from([1, 2]));
+    write(&mut world, 2);
+}
+
+#[test]
 fn a_vote_of_one_that_follows_already_counts_for_one_that_is_still_to_be_heard() {
     for seed in 800..840 {
         let mut config = Config::calm(2, 0);
