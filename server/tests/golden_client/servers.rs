@@ -150,6 +150,13 @@ impl Servers {
         self.stopped = self.followers();
         for at in &self.stopped {
             self.signal(*at, rustix::process::Signal::STOP);
+            // A signal is sent before it is felt: a busy machine lets a follower do some more work.
+            let follower = rustix::process::Pid::from_child(&self.members[*at]);
+            let stopped = rustix::process::waitid(
+                rustix::process::WaitId::Pid(follower),
+                rustix::process::WaitIdOptions::STOPPED,
+            );
+            assert!(stopped.unwrap().is_some_and(|status| status.stopped()));
         }
     }
 
