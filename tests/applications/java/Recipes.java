@@ -314,8 +314,12 @@ public class Recipes {
         for (Future<?> adder : adders) {
             adder.get(PATIENCE_MS, TimeUnit.MILLISECONDS);
         }
-        AtomicValue<Long> sum = new DistributedAtomicLong(one, root + "/atomic", new RetryForever(5)).get();
-        check(sum.succeeded() && sum.postValue() == 50, "the sum is " + sum.postValue());
+        DistributedAtomicLong sum = new DistributedAtomicLong(one, root + "/atomic", new RetryForever(5));
+        // This one's member may be a moment behind what the other one's has acknowledged.
+        await("the sum of all increments", () -> {
+            AtomicValue<Long> seen = sum.get();
+            return seen.succeeded() && seen.postValue() == 50;
+        });
     }
 
     static void discovery(CuratorFramework one, CuratorFramework two, String root) throws Exception {
