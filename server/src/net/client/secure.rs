@@ -25,6 +25,19 @@ pub enum Security {
 /// packet of 369 MB. Source: `NettyServerCnxnFactory.java` DualModeSslHandler.
 const TLS_HANDSHAKE: u8 = 0x16;
 
+/// How long a connection waits for this member to serve before it is told that it does not: a change
+/// of leaders takes some milliseconds, and clients that are sent away by all members give up.
+const LULL: Duration = Duration::from_millis(100);
+/// How often it looks meanwhile.
+const LOOK: Duration = Duration::from_millis(2);
+
+async fn wait_out_a_lull(forget: &Forget) {
+    let until = tokio::time::Instant::now() + LULL;
+    while forget.service().serving().is_none() && tokio::time::Instant::now() < until {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
 /// Serves a connection until it ends.
 pub(super) async fn serve(stream: TcpStream, security: Security, forget: Forget) {
     let handshake = Duration::from_millis(forget.service().settings.handshake_ms);
@@ -37,6 +50,7 @@ pub(super) async fn serve(stream: TcpStream, security: Security, forget: Forget)
             Ok(Err(_)) | Err(_) => return,
         },
     };
+    wait_out_a_lull(&forget).await;
     let Some(tls) = tls else {
         Task::new(forget, stream).run().await;
         return;
