@@ -32,10 +32,13 @@ const LULL: Duration = Duration::from_millis(100);
 const LOOK: Duration = Duration::from_millis(2);
 
 async fn wait_out_a_lull(forget: &Forget) {
-    let until = tokio::time::Instant::now() + LULL;
-    while forget.service().serving().is_none() && tokio::time::Instant::now() < until {
-        tokio::time::sleep(LOOK).await;
-    }
+    let serves = async {
+        while forget.service().serving().is_none() {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    // Where it does not come to serve, the connection is told so by its first request.
+    let _serves = timeout(LULL, serves).await;
 }
 
 /// Serves a connection until it ends.

@@ -90,9 +90,9 @@ fn a_pair_elects_though_one_log_cannot_be_cut() {
     all_have(&world, 3);
 }
 
-#[test]
-fn a_log_that_cannot_be_cut_is_found_again_after_a_restart() {
-    let mut world = world(3, 61);
+/// Three members, the first of which has found that it cannot cut what the others don't have.
+fn one_log_that_cannot_be_cut(seed: u64) -> World {
+    let mut world = world(3, seed);
     let log = txns(1, 5);
     world.checks.knows(&log);
     world.members[0].disk = disk(2, 1, &log);
@@ -101,6 +101,12 @@ fn a_log_that_cannot_be_cut_is_found_again_after_a_restart() {
     world.members[0].cant_truncate = true;
     world.start_all().expect("starts");
     until(&mut world, 30_000, |world| world.members[0].forgotten);
+    world
+}
+
+#[test]
+fn a_log_that_cannot_be_cut_is_found_again_after_a_restart() {
+    let mut world = one_log_that_cannot_be_cut(61);
     world.crash(0, true);
     start(&mut world, 0);
     assert_eq!(world.members[0].tree.len(), 5);
@@ -110,15 +116,7 @@ fn a_log_that_cannot_be_cut_is_found_again_after_a_restart() {
 
 #[test]
 fn who_loses_the_leader_before_its_tree_comes_goes_on_from_its_disk() {
-    let mut world = world(3, 63);
-    let log = txns(1, 5);
-    world.checks.knows(&log);
-    world.members[0].disk = disk(2, 1, &log);
-    world.members[1].disk = disk(2, 2, &log[..3]);
-    world.members[2].disk = disk(2, 2, &log[..3]);
-    world.members[0].cant_truncate = true;
-    world.start_all().expect("starts");
-    until(&mut world, 30_000, |world| world.members[0].forgotten);
+    let mut world = one_log_that_cannot_be_cut(63);
     let leader = world.members[0].leader.expect("it has been told to cut");
     // Those that are left are a quorum, if it counts.
     world.crash(leader, false);
