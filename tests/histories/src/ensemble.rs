@@ -2,7 +2,7 @@
 
 use crate::Outcome;
 use crate::environment::Environment;
-use crate::member::{Member, PATIENCE, State, mode};
+use crate::member::{CLIENT_PORT, Member, PATIENCE, State, mode};
 use crate::network::{Cuts, Host, Network};
 use std::fs;
 use std::net::Ipv4Addr;
@@ -42,7 +42,7 @@ impl Ensemble {
         let network = Network::new(count)?;
         let dir = scratch().map_err(|error| format!("no temporary directory: {error}"))?;
         let servers = (1..=count)
-            .map(|id| format!("server.{id}=member{id}:2888:3888\n"))
+            .map(|id| server_line(id, "participant") + "\n")
             .collect::<String>();
         let mut members = Vec::new();
         for id in 1..=count {
@@ -51,18 +51,19 @@ impl Ensemble {
             // Snapshots come often, so that faults hit them; and logs are small, since a debug build
             // takes its time to look through what a log has in advance.
             let config = format!(
-                "snapCount={}\npreAllocSize=64\ntickTime={}\ninitLimit=15\nsyncLimit=5\ndataDir={}\nclientPort=2181\n\
+                "snapCount={}\npreAllocSize=64\ntickTime={}\ninitLimit=15\nsyncLimit=5\ndataDir={}\nreconfigEnabled=true\nskipACL=yes\n\
+                 dynamicConfigFile={}\n\
                  admin.enableServer=false\nstandaloneEnabled=false\nmaxClientCnxns=0\n\
                  4lw.commands.whitelist=*\n{servers}",
                 environment.snap_count(),
                 TICK.as_millis(),
                 data.display(),
+                data.join("zoo.cfg.dynamic").display(),
             );
             fs::create_dir_all(&data)
                 .and_then(|()| fs::write(data.join("myid"), format!("{id}\n")))
-                .and_then(|()| fs::write(home.join("zoo.cfg"), config))
                 .map_err(|error| format!("can't write member {id}'s configuration: {error}"))?;
-            members.push(Member::new(id, home, environment.server.clone()));
+            members.push(Member::new(id, home, config, environment.server.clone()));
         }
         let mut ensemble = Ensemble {
             members,
@@ -299,6 +300,12 @@ impl Ensemble {
         }
         told
     }
+}
+
+/// How a member stands in a configuration.
+#[must_use]
+pub fn server_line(id: usize, role: &str) -> String {
+    format!("server.{id}=member{id}:2888:3888:{role};{CLIENT_PORT}")
 }
 
 /// Asks again and again until there is an answer.

@@ -11,6 +11,7 @@ pub mod ensemble;
 pub mod environment;
 pub mod history;
 pub mod member;
+pub mod membership;
 pub mod nemesis;
 pub mod network;
 pub mod random;

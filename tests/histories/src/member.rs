@@ -33,6 +33,8 @@ pub struct Member {
     pub id: usize,
     /// Its files.
     pub dir: PathBuf,
+    /// Its zoo.cfg.
+    config: String,
     server: PathBuf,
     child: Option<Child>,
     paused: bool,
@@ -41,10 +43,11 @@ pub struct Member {
 impl Member {
     /// A member whose files are in `dir`, not running.
     #[must_use]
-    pub fn new(id: usize, dir: PathBuf, server: PathBuf) -> Self {
+    pub fn new(id: usize, dir: PathBuf, config: String, server: PathBuf) -> Self {
         Member {
             id,
             dir,
+            config,
             server,
             child: None,
             paused: false,
@@ -75,6 +78,9 @@ impl Member {
             return Err(format!("member {} runs already", self.id));
         }
         let failed = |error: std::io::Error| format!("can't start a member: {error}");
+        // As it was, though the member writes into it: the operator's, too, can't be written, and lists
+        // a member that was removed and is to be added again.
+        fs::write(self.dir.join("zoo.cfg"), &self.config).map_err(failed)?;
         let log = fs::OpenOptions::new()
             .create(true)
             .append(true)

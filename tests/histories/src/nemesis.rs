@@ -3,6 +3,7 @@
 use crate::Outcome;
 use crate::ensemble::Ensemble;
 use crate::member::PATIENCE;
+use crate::membership::{Changes, Membership};
 use crate::network::Cuts;
 use crate::random::Random;
 use crate::workload::Workload;
@@ -49,11 +50,13 @@ pub enum Fault {
     Bridge,
     /// Clients don't reach a member, nor it them.
     CutOffClients,
+    /// Every member loses some of the packets that come to it.
+    LosePackets,
 }
 
 impl Fault {
     /// All kinds.
-    pub const ALL: [Fault; 17] = [
+    pub const ALL: [Fault; 18] = [
         Fault::KillLeader,
         Fault::KillOne,
         Fault::KillMajority,
@@ -71,6 +74,7 @@ impl Fault {
         Fault::Shatter,
         Fault::Bridge,
         Fault::CutOffClients,
+        Fault::LosePackets,
     ];
 }
 
@@ -94,6 +98,7 @@ impl std::fmt::Display for Fault {
             Fault::Shatter => "shattered",
             Fault::Bridge => "bridged",
             Fault::CutOffClients => "clients cut off",
+            Fault::LosePackets => "packets lost",
         })
     }
 }
@@ -105,6 +110,8 @@ pub struct Suffered {
     pub faults: BTreeMap<Fault, u32>,
     /// The longest that it took from the end of a fault to the next acknowledged write.
     pub slowest_recovery: Duration,
+    /// What became of changes of the membership, where there were any.
+    pub changes: Option<Changes>,
 }
 
 /// A source of faults.
@@ -113,7 +120,10 @@ pub struct Nemesis {
     random: Random,
     deck: Vec<Fault>,
     cuts: Cuts,
+    /// Packets of a hundred that members lose.
+    loss_percent: u8,
     suffered: Suffered,
+    membership: Option<Membership>,
 }
 
 impl Nemesis {
@@ -124,7 +134,18 @@ impl Nemesis {
             random: Random::of_part(seed, 1),
             deck: Vec::new(),
             cuts: Cuts::new(),
+            loss_percent: 0,
             suffered: Suffered::default(),
+            membership: None,
+        }
+    }
+
+    /// The same, with members that come and go between and during the faults.
+    #[must_use]
+    pub fn that_changes_members(seed: u64) -> Self {
+        Nemesis {
+            membership: Some(Membership::new(seed)),
+            ..Nemesis::new(seed)
         }
     }
 
@@ -142,6 +163,7 @@ impl Nemesis {
         while Instant::now() < end {
             let faults = if self.random.chance(25) { 2 } else { 1 };
             let mut story = String::new();
+            self.begin_change(ensemble);
             for _ in 0..faults {
                 let fault = self.draw();
                 story += &format!("{fault}, ");
@@ -151,6 +173,7 @@ impl Nemesis {
                 self.rest(150, 2_000);
             }
             self.cuts.clear();
+            self.loss_percent = 0;
             ensemble.network.heal()?;
             ensemble
                 .start_all()
@@ -162,9 +185,28 @@ impl Nemesis {
                 let seconds = recovery.as_secs_f32();
                 println!("{story}then {seconds:.1} s to the next write");
             }
+            if let Some(membership) = &mut self.membership {
+                membership.end();
+            }
             self.rest(0, 900);
         }
+        if let Some(membership) = self.membership.take() {
+            self.suffered.changes = Some(membership.restore(ensemble)?);
+        }
         Ok(self.suffered)
+    }
+
+    /// Most faults come a moment after a change was asked for: before it is proposed, while it is,
+    /// or once it is done.
+    fn begin_change(&mut self, ensemble: &Ensemble) {
+        let Some(membership) = &mut self.membership else {
+            return;
+        };
+        if self.random.chance(80) {
+            membership.begin(ensemble);
+            let moment = [0, 5, 30, 300][self.random.below(4)];
+            std::thread::sleep(Duration::from_millis(moment));
+        }
     }
 
     fn draw(&mut self) -> Fault {
@@ -234,6 +276,10 @@ impl Nemesis {
                     ensemble.members[member].pause()?;
                 }
             }
+            Fault::LosePackets => {
+                self.loss_percent = [5, 20, 40][self.random.below(3)];
+                ensemble.network.spoil(&self.cuts, self.loss_percent)?;
+            }
             _ => self.partition(fault, ensemble)?,
         }
         Ok(())
@@ -271,7 +317,7 @@ impl Nemesis {
             }
         };
         self.cuts.extend(cuts);
-        ensemble.network.cut(&self.cuts)
+        ensemble.network.spoil(&self.cuts, self.loss_percent)
     }
 
     fn await_recovery(&mut self, workload: &Workload) -> Outcome<Duration> {

@@ -132,9 +132,17 @@ impl Network {
     /// # Errors
     /// Where the system refuses.
     pub fn cut(&self, cuts: &Cuts) -> Outcome {
+        self.spoil(cuts, 0)
+    }
+
+    /// The same, and has members lose so many of a hundred packets that come to them.
+    ///
+    /// # Errors
+    /// Where the system refuses.
+    pub fn spoil(&self, cuts: &Cuts, loss_percent: u8) -> Outcome {
         for (index, host) in self.hosts.iter().enumerate() {
             let from = cuts.iter().filter(|(_, to)| to == host);
-            self.refuse(index, from.map(|(from, _)| *from))?;
+            self.refuse(index, from.map(|(from, _)| *from), loss_percent)?;
         }
         let mut rules = format!("*filter\n:FROM{} - [0:0]\n", self.number);
         for (from, to) in cuts {
@@ -181,10 +189,15 @@ impl Network {
         )
     }
 
-    fn refuse(&self, member: usize, from: impl Iterator<Item = Host>) -> Outcome {
+    fn refuse(&self, member: usize, from: impl Iterator<Item = Host>, loss_percent: u8) -> Outcome {
         let mut rules = "*filter\n:INPUT ACCEPT\n".to_owned();
         for host in from {
             rules += &format!("-A INPUT -s {} -j DROP\n", self.address(host));
+        }
+        if loss_percent > 0 {
+            rules += &format!(
+                "-A INPUT -m statistic --mode random --probability 0.{loss_percent:02} -j DROP\n"
+            );
         }
         rules += "COMMIT\n";
         let mut command = self.command_at(member);

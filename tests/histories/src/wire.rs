@@ -25,6 +25,8 @@ pub mod op {
     pub const CHECK: i32 = 13;
     /// multi
     pub const MULTI: i32 = 14;
+    /// reconfig
+    pub const RECONFIG: i32 = 16;
     /// multiRead
     pub const MULTI_READ: i32 = 22;
     /// setWatches
@@ -86,6 +88,11 @@ impl Out {
     /// A string.
     pub fn string(&mut self, text: &str) -> &mut Self {
         self.buffer(text.as_bytes())
+    }
+
+    /// A buffer or a string that is not there.
+    pub fn missing(&mut self) -> &mut Self {
+        self.int(-1)
     }
 
     /// An access list that lets anybody do anything.

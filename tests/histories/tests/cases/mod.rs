@@ -21,11 +21,15 @@ pub(crate) struct Case {
 pub(crate) const ALL: &[Case] = &[
     Case {
         name: "five_members_under_all_faults",
-        run: |environment| random::run(environment, 5),
+        run: |environment| random::run(environment, 5, false),
     },
     Case {
         name: "three_members_under_all_faults",
-        run: |environment| random::run(environment, 3),
+        run: |environment| random::run(environment, 3, false),
+    },
+    Case {
+        name: "five_members_that_come_and_go_under_all_faults",
+        run: |environment| random::run(environment, 5, true),
     },
     Case {
         name: "a_leader_that_nobody_hears_is_replaced_and_follows",

@@ -16,24 +16,34 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Clients at a time.
 const CLIENTS: usize = 8;
 
-/// One run on an ensemble of `members`.
-pub(crate) fn run(environment: &Environment, members: usize) -> Outcome<String> {
+/// One run on an ensemble of `members`, which come and go if they are to `change`.
+pub(crate) fn run(environment: &Environment, members: usize, change: bool) -> Outcome<String> {
     let seed = environment.seed.unwrap_or_else(|| {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         now.map_or(1, |now| now.as_secs() ^ u64::from(now.subsec_nanos()))
     });
-    println!("{members} members, seed {seed}");
+    println!("{members} members, change: {change}, seed {seed}");
     let mut ensemble = Ensemble::start(environment, members)?;
-    let told = under_faults(environment, &mut ensemble, seed);
+    let told = under_faults(environment, &mut ensemble, seed, change);
     told.map_err(|error| {
         let kept = ensemble.keep(&format!("{members}-members-seed-{seed}"));
         format!("{error}\nreplay with HISTORIES_SEED={seed}\n{kept}")
     })
 }
 
-fn under_faults(environment: &Environment, ensemble: &mut Ensemble, seed: u64) -> Outcome<String> {
+fn under_faults(
+    environment: &Environment,
+    ensemble: &mut Ensemble,
+    seed: u64,
+    change: bool,
+) -> Outcome<String> {
     let workload = Workload::start(ensemble.addresses(), CLIENTS, seed)?;
-    let suffered = Nemesis::new(seed).torment(ensemble, &workload, environment.length)?;
+    let nemesis = if change {
+        Nemesis::that_changes_members(seed)
+    } else {
+        Nemesis::new(seed)
+    };
+    let suffered = nemesis.torment(ensemble, &workload, environment.length)?;
     let (history, acknowledged) = finish(environment, ensemble, workload)?;
     Ok(format!(
         "seed {seed}; {}; {acknowledged}; {}",
@@ -132,8 +142,14 @@ fn faults(suffered: &Suffered) -> String {
         .map(|(fault, count)| format!("{fault} {count}"))
         .collect::<Vec<_>>()
         .join(", ");
+    let changes = suffered.changes.map_or_else(String::new, |changes| {
+        format!(
+            "changes of members: {} done, {} refused, {} without an answer, ",
+            changes.done, changes.refused, changes.unknown
+        )
+    });
     format!(
-        "{total} faults ({kinds}), slowest recovery {:.1} s",
+        "{total} faults ({kinds}), {changes}slowest recovery {:.1} s",
         suffered.slowest_recovery.as_secs_f32()
     )
 }
