@@ -1,6 +1,7 @@
 //! `cargo xtask test`: every check and test, in stages.
 
 use std::collections::BTreeMap;
+use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -367,7 +368,7 @@ impl Session<'_> {
     }
 
     fn cargo(&self, arguments: &[&str]) -> Command {
-        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo
             .args(arguments)
             .current_dir(&self.project.root)
@@ -377,7 +378,7 @@ impl Session<'_> {
 
     /// This program again, so that a stage's output has a log of its own.
     fn xtask(&self, arguments: &[&str]) -> Result<Command> {
-        let program = std::env::current_exe().context("find this program")?;
+        let program = env::current_exe().context("find this program")?;
         let mut command = Command::new(program);
         command
             .args(["--instance", self.instance])
@@ -462,6 +463,11 @@ impl Session<'_> {
                 self.project.target.join("debug/libslow_disk.so"),
             )
             .env("HISTORIES_CHECKER", checker);
+        // The long form beside Apache's servers.
+        if env::var_os("HISTORIES_MIXED").is_some() {
+            let classpath = java::classpath(self.project, self.progress)?;
+            cargo.env("HISTORIES_JAVA_CLASSPATH", classpath);
+        }
         run::run_logged(&mut cargo, log)
     }
 
@@ -532,7 +538,7 @@ fn environment(
     instance: &str,
     python: PathBuf,
 ) -> Result<BTreeMap<&'static str, OsString>> {
-    let xtask = std::env::current_exe().context("find this program")?;
+    let xtask = env::current_exe().context("find this program")?;
     Ok(BTreeMap::from([
         ("E2E_KUBECONFIG", cluster.kubeconfig().into()),
         ("E2E_KUBECTL", cluster.tool("kubectl").into()),

@@ -2,7 +2,7 @@
 
 use crate::Outcome;
 use crate::environment::Environment;
-use crate::member::{CLIENT_PORT, Member, PATIENCE, State, mode};
+use crate::member::{CLIENT_PORT, Flavor, Member, PATIENCE, State, mode};
 use crate::network::{Cuts, Host, Network};
 use std::fs;
 use std::net::Ipv4Addr;
@@ -39,31 +39,68 @@ impl Ensemble {
     /// # Errors
     /// Where the system refuses.
     pub fn new(environment: &Environment, count: usize) -> Outcome<Self> {
+        let ours = Flavor::Ours(environment.server.clone());
+        Self::of(environment, vec![ours; count])
+    }
+
+    /// An ensemble beside Apache's servers, serving: a letter for each member, `J` for Java's and
+    /// `S` for ours.
+    ///
+    /// # Errors
+    /// Where the system refuses, or not all members come to serve.
+    pub fn start_mixed(environment: &Environment, layout: &str) -> Outcome<Self> {
+        let flavors = layout.chars().map(|letter| match letter {
+            'J' => environment.classpath.clone().map(Flavor::Java).ok_or(
+                "HISTORIES_JAVA_CLASSPATH is not set: it has to name Apache ZooKeeper's jars"
+                    .to_owned(),
+            ),
+            'S' => Ok(Flavor::Ours(environment.server.clone())),
+            other => Err(format!("'{other}' stands for no server; J and S do")),
+        });
+        let mut ensemble = Self::of(environment, flavors.collect::<Outcome<Vec<_>>>()?)?;
+        ensemble.start_all()?;
+        ensemble.wait_until_all_serve(PATIENCE)?;
+        Ok(ensemble)
+    }
+
+    fn of(environment: &Environment, flavors: Vec<Flavor>) -> Outcome<Self> {
+        let count = flavors.len();
+        let ours_alone = flavors
+            .iter()
+            .all(|flavor| matches!(flavor, Flavor::Ours(_)));
         let network = Network::new(count)?;
         let dir = scratch().map_err(|error| format!("no temporary directory: {error}"))?;
         let servers = (1..=count)
             .map(|id| server_line(id, "participant") + "\n")
             .collect::<String>();
         let mut members = Vec::new();
-        for id in 1..=count {
+        for (id, flavor) in (1..).zip(flavors) {
             let home = dir.path().join(format!("member-{id}"));
             let data = home.join("data");
             // Snapshots come often, so that faults hit them; and logs are small, since a debug build
             // takes its time to look through what a log has in advance.
+            // Java takes no list of members beside a file that changes.
+            let changes = if ours_alone {
+                let file = data.join("zoo.cfg.dynamic");
+                format!(
+                    "reconfigEnabled=true\nskipACL=yes\ndynamicConfigFile={}\n",
+                    file.display()
+                )
+            } else {
+                String::new()
+            };
             let config = format!(
-                "snapCount={}\npreAllocSize=64\ntickTime={}\ninitLimit=15\nsyncLimit=5\ndataDir={}\nreconfigEnabled=true\nskipACL=yes\n\
-                 dynamicConfigFile={}\n\
+                "snapCount={}\npreAllocSize=64\ntickTime={}\ninitLimit=15\nsyncLimit=5\ndataDir={}\n{changes}\
                  admin.enableServer=false\nstandaloneEnabled=false\nmaxClientCnxns=0\n\
                  4lw.commands.whitelist=*\n{servers}",
                 environment.snap_count(),
                 TICK.as_millis(),
                 data.display(),
-                data.join("zoo.cfg.dynamic").display(),
             );
             fs::create_dir_all(&data)
                 .and_then(|()| fs::write(data.join("myid"), format!("{id}\n")))
                 .map_err(|error| format!("can't write member {id}'s configuration: {error}"))?;
-            members.push(Member::new(id, home, config, environment.server.clone()));
+            members.push(Member::new(id, home, config, flavor));
         }
         let mut ensemble = Ensemble {
             members,

@@ -18,6 +18,8 @@ const PROGRAMS: [(&str, &str); 4] = [
 pub struct Environment {
     /// The server's binary.
     pub server: PathBuf,
+    /// Apache ZooKeeper's jars, where members of its are wanted.
+    pub classpath: Option<String>,
     /// The built `checker`.
     pub checker: PathBuf,
     /// The library that `slow-disk` makes.
@@ -57,6 +59,7 @@ impl Environment {
                 "HISTORIES_SERVER",
                 "the zookeeper-server binary to be tested",
             )?,
+            classpath: set("HISTORIES_JAVA_CLASSPATH"),
             checker: file(
                 "HISTORIES_CHECKER",
                 "the program that tests/histories/checker makes",

@@ -2,8 +2,10 @@
 
 use crate::Outcome;
 use crate::network::Network;
+use nix::libc::SIGTERM;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::ffi::OsString;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -26,6 +28,42 @@ pub enum State {
     Paused,
 }
 
+/// Whose server a member runs.
+#[derive(Clone, Debug)]
+pub enum Flavor {
+    /// Ours, by its binary.
+    Ours(PathBuf),
+    /// Apache ZooKeeper's, by its class path.
+    Java(String),
+}
+
+impl Flavor {
+    /// What runs it on a zoo.cfg.
+    fn command_line(&self, config: PathBuf) -> Vec<OsString> {
+        let words: Vec<OsString> = match self {
+            Flavor::Ours(binary) => vec![
+                binary.into(),
+                "run".into(),
+                "--log-level".into(),
+                std::env::var_os("HISTORIES_LOG_LEVEL").unwrap_or_else(|| "info".into()),
+            ],
+            // Small and quick to start: several of them share a small machine.
+            Flavor::Java(classpath) => vec![
+                "java".into(),
+                "-Xmx256m".into(),
+                "-XX:+UseSerialGC".into(),
+                "-XX:TieredStopAtLevel=1".into(),
+                "-Dorg.slf4j.simpleLogger.showDateTime=true".into(),
+                "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS".into(),
+                "-cp".into(),
+                classpath.into(),
+                "org.apache.zookeeper.server.quorum.QuorumPeerMain".into(),
+            ],
+        };
+        words.into_iter().chain([config.into()]).collect()
+    }
+}
+
 /// One member, running or not.
 #[derive(Debug)]
 pub struct Member {
@@ -35,7 +73,7 @@ pub struct Member {
     pub dir: PathBuf,
     /// Its zoo.cfg.
     config: String,
-    server: PathBuf,
+    flavor: Flavor,
     child: Option<Child>,
     paused: bool,
 }
@@ -43,12 +81,12 @@ pub struct Member {
 impl Member {
     /// A member whose files are in `dir`, not running.
     #[must_use]
-    pub fn new(id: usize, dir: PathBuf, config: String, server: PathBuf) -> Self {
+    pub fn new(id: usize, dir: PathBuf, config: String, flavor: Flavor) -> Self {
         Member {
             id,
             dir,
             config,
-            server,
+            flavor,
             child: None,
             paused: false,
         }
@@ -92,10 +130,7 @@ impl Member {
             .arg("mount --bind \"$1\" /etc/hosts && shift && exec \"$@\"")
             .arg("sh")
             .arg(hosts)
-            .arg(&self.server)
-            .args(["run", "--log-level"])
-            .arg(std::env::var("HISTORIES_LOG_LEVEL").unwrap_or_else(|_| "info".into()))
-            .arg(self.dir.join("zoo.cfg"))
+            .args(self.flavor.command_line(self.dir.join("zoo.cfg")))
             .envs(variables.iter().copied())
             .current_dir(&self.dir)
             .stdin(Stdio::null())
@@ -126,9 +161,15 @@ impl Member {
         let child = self.child.take().ok_or("it does not run")?;
         match test_support::terminate(child, PATIENCE) {
             Ok(status) if status.success() => Ok(()),
+            // What a virtual machine says of an end in order.
+            Ok(status) if self.is_java() && status.code() == Some(128 + SIGTERM) => Ok(()),
             Ok(status) => Err(format!("member {} ended with {status}", self.id)),
             Err(error) => Err(format!("SIGTERM did not end member {}: {error}", self.id)),
         }
+    }
+
+    fn is_java(&self) -> bool {
+        matches!(self.flavor, Flavor::Java(_))
     }
 
     /// SIGSTOP.

@@ -3,7 +3,8 @@
 //! `HISTORIES_SERVER` names our binary, `HISTORIES_CHECKER` the program that `checker/` makes. The
 //! short form is for every change; `HISTORIES_SECONDS=N` lengthens each random run,
 //! `HISTORIES_SEED=N` chooses its faults and requests, and `HISTORIES_KEEP=DIRECTORY` keeps what a
-//! failed run leaves behind.
+//! failed run leaves behind. `HISTORIES_JAVA_CLASSPATH`, Apache ZooKeeper's jars, adds ensembles of
+//! both servers.
 
 mod cases;
 
@@ -33,8 +34,13 @@ fn main() -> ExitCode {
             }
         }
     };
+    let beside_java = environment
+        .as_ref()
+        .is_some_and(|known| known.classpath.is_some());
+    let mixed = if beside_java { cases::MIXED } else { &[] };
     let trials = cases::ALL
         .iter()
+        .chain(mixed)
         .map(|case| trial(case, environment.clone()))
         .collect();
     libtest_mimic::run(&arguments, trials).exit_code()

@@ -68,3 +68,16 @@ pub(crate) const ALL: &[Case] = &[
         run: doctored::run,
     },
 ];
+
+/// Beside Apache's servers, where `HISTORIES_JAVA_CLASSPATH` says what theirs are: a long form, since
+/// what Java does under some faults is Java's.
+pub(crate) const MIXED: &[Case] = &[
+    Case {
+        name: "two_of_java_and_one_of_ours_under_all_faults",
+        run: |environment| random::mixed(environment, "JSJ"),
+    },
+    Case {
+        name: "two_of_ours_and_one_of_java_under_all_faults",
+        run: |environment| random::mixed(environment, "SJS"),
+    },
+];

@@ -18,15 +18,37 @@ const CLIENTS: usize = 8;
 
 /// One run on an ensemble of `members`, which come and go if they are to `change`.
 pub(crate) fn run(environment: &Environment, members: usize, change: bool) -> Outcome<String> {
+    let name = if change { "changing" } else { "lasting" };
+    on(
+        environment,
+        &format!("{members}-{name}-members"),
+        change,
+        || Ensemble::start(environment, members),
+    )
+}
+
+/// One run on an ensemble of Apache's servers and ours.
+pub(crate) fn mixed(environment: &Environment, layout: &str) -> Outcome<String> {
+    on(environment, layout, false, || {
+        Ensemble::start_mixed(environment, layout)
+    })
+}
+
+fn on(
+    environment: &Environment,
+    name: &str,
+    change: bool,
+    start: impl FnOnce() -> Outcome<Ensemble>,
+) -> Outcome<String> {
     let seed = environment.seed.unwrap_or_else(|| {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         now.map_or(1, |now| now.as_secs() ^ u64::from(now.subsec_nanos()))
     });
-    println!("{members} members, change: {change}, seed {seed}");
-    let mut ensemble = Ensemble::start(environment, members)?;
+    println!("{name}, seed {seed}");
+    let mut ensemble = start()?;
     let told = under_faults(environment, &mut ensemble, seed, change);
     told.map_err(|error| {
-        let kept = ensemble.keep(&format!("{members}-members-seed-{seed}"));
+        let kept = ensemble.keep(&format!("{name}-seed-{seed}"));
         format!("{error}\nreplay with HISTORIES_SEED={seed}\n{kept}")
     })
 }
