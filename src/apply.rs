@@ -520,12 +520,12 @@ impl Writer {
         Ok(done)
     }
 
-    /// Writes status.
+    /// Writes status. Returns the resource as it is with it; None where it is gone, or another one.
     pub async fn write_status(
         &self,
         resource: &ZooKeeperCluster,
         status: &ZooKeeperClusterStatus,
-    ) -> Result<(), ApplyError> {
+    ) -> Result<Option<ZooKeeperCluster>, ApplyError> {
         let namespace = resource.namespace().unwrap_or_default();
         let name = resource.name_any();
         let clusters: Api<ZooKeeperCluster> = Api::namespaced(self.client.clone(), &namespace);
@@ -540,10 +540,14 @@ impl Writer {
         let written = clusters
             .patch_status(&name, &params, &Patch::Apply(&body))
             .await;
-        expected(written.map(drop)).map_err(write_error(format!(
-            "write the status of {namespace}/{name}"
-        )))?;
-        Ok(())
+        match written {
+            Ok(written) => Ok(Some(written)),
+            Err(error) => expected(Err(error))
+                .map(|_| None)
+                .map_err(write_error(format!(
+                    "write the status of {namespace}/{name}"
+                ))),
+        }
     }
 
     /// Records an Event. One that cannot be recorded is a pity, and no more.

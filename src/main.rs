@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 use k8s_openapi::jiff::Timestamp;
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
@@ -35,9 +36,9 @@ enum Command {
 
 #[derive(Args)]
 struct Run {
-    /// Look after this namespace only; without it, after all.
-    #[arg(long, env = "WATCH_NAMESPACE")]
-    watch_namespace: Option<String>,
+    /// Look after these namespaces only, separated by commas; without it, after all.
+    #[arg(long, env = "WATCH_NAMESPACE", value_delimiter = ',')]
+    watch_namespace: Vec<String>,
     /// The server image of clusters that name none.
     #[arg(long, env = "DEFAULT_SERVER_IMAGE", default_value = concat!("ensemble.dev/zookeeper:", env!("CARGO_PKG_VERSION")))]
     default_image: String,
@@ -165,12 +166,11 @@ async fn operate(run: Run) -> Result<(), Failure> {
         default_image = run.default_image,
         "starting"
     );
-    let namespace = run
-        .watch_namespace
-        .as_deref()
-        .filter(|namespace| !namespace.is_empty());
+    // An empty variable names none.
+    let namespaces: BTreeSet<String> = run.watch_namespace.into_iter().collect();
+    let namespaces: Vec<String> = namespaces.into_iter().filter(|n| !n.is_empty()).collect();
     let Some(lease_namespace) = &run.operator_namespace else {
-        controller::run(operator, namespace, stop).await;
+        controller::run(operator, &namespaces, stop).await;
         return Ok(());
     };
     let identity = run
@@ -183,7 +183,7 @@ async fn operate(run: Run) -> Result<(), Failure> {
         () = election.acquire() => {}
     }
     let lost = tokio::select! {
-        () = controller::run(operator, namespace, stop) => None,
+        () = controller::run(operator, &namespaces, stop) => None,
         lost = election.hold() => Some(lost),
     };
     match lost {

@@ -65,3 +65,45 @@ fn nothing_but_replicas_has_to_be_there() {
         assert!(required.is_null(), "{part} requires {required}");
     }
 }
+
+#[test]
+fn every_field_of_the_spec_is_explained_and_every_choice_names_its_values_and_which_one_is_taken() {
+    let crd = serde_json::to_value(crd::definition()).expect("JSON");
+    let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];
+    let mut visit = vec![
+        ("spec".to_owned(), &schema["spec"]),
+        ("status".to_owned(), &schema["status"]),
+    ];
+    let mut choices = 0;
+    while let Some((path, field)) = visit.pop() {
+        let said = field["description"].as_str().unwrap_or_default();
+        assert!(said.len() > 10, "{path} is not explained: {said:?}");
+        if let Some(values) = field["enum"].as_array() {
+            choices += 1;
+            for value in values.iter().filter_map(|value| value.as_str()) {
+                assert!(
+                    said.contains(value),
+                    "{path} does not explain {value}: {said}"
+                );
+            }
+            assert!(
+                said.contains("Unset: "),
+                "{path} does not say what unset means: {said}"
+            );
+        }
+        for (name, inner) in field["properties"].as_object().into_iter().flatten() {
+            visit.push((format!("{path}.{name}"), inner));
+        }
+        for (name, inner) in field["items"]["properties"]
+            .as_object()
+            .into_iter()
+            .flatten()
+        {
+            // What Kubernetes' own types mean, it says itself.
+            if inner["description"].is_string() {
+                visit.push((format!("{path}.{name}"), inner));
+            }
+        }
+    }
+    assert!(choices >= 4, "only {choices} choices");
+}

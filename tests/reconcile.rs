@@ -2,13 +2,21 @@
 
 #[path = "reconcile/boundaries.rs"]
 mod boundaries;
+#[path = "reconcile/contract.rs"]
+mod contract;
 #[path = "reconcile/ending.rs"]
 mod ending;
 #[path = "reconcile/everyday.rs"]
 mod everyday;
+#[path = "reconcile/sizes.rs"]
+mod sizes;
+#[path = "reconcile/steady.rs"]
+mod steady;
 mod support;
 #[path = "reconcile/users.rs"]
 mod users;
+#[path = "reconcile/volumes.rs"]
+mod volumes;
 
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
@@ -22,6 +30,12 @@ use zookeeper_operator::valid::Settings;
 
 const CLUSTER: &str =
     "/apis/zookeeper.ensemble.dev/v1alpha1/namespaces/default/zookeeperclusters/demo";
+const SET: &str = "/apis/apps/v1/namespaces/default/statefulsets/demo";
+const CONFIG: &str = "/api/v1/namespaces/default/configmaps/demo-config";
+
+fn size(voters: i32, observers: i32) -> Value {
+    json!({"replicas": voters, "observers": observers})
+}
 
 struct Scene {
     fake: Fake,
@@ -334,215 +348,8 @@ async fn the_objects_are_as_recorded() {
         .filter(|(path, _)| !path.ends_with("-superuser") && !path.ends_with("-auth"))
         .map(|(_, object)| object)
         .collect();
-    assert_eq!(owned.len(), 8);
+    assert_eq!(owned.len(), 9);
     insta::assert_snapshot!(serde_norway::to_string(&owned).expect("YAML"));
-}
-
-const SET: &str = "/apis/apps/v1/namespaces/default/statefulsets/demo";
-const CONFIG: &str = "/api/v1/namespaces/default/configmaps/demo-config";
-
-fn size(voters: i32, observers: i32) -> Value {
-    json!({"replicas": voters, "observers": observers})
-}
-
-#[tokio::test]
-async fn a_new_member_gets_its_vote_only_once_it_is_in_sync_and_one_at_a_time() {
-    let mut scene = Scene::new(json!({"replicas": 1}));
-    scene.settle().await;
-    for (voters, observers) in [(3, 0), (5, 0), (3, 1), (4, 2), (1, 0)] {
-        scene.edit(|cluster| cluster["spec"] = size(voters, observers));
-        scene.settle().await;
-        assert_eq!(scene.condition("Ready").0, "True", "{voters}");
-        let ensemble = scene.world(|world| world.ensemble.clone());
-        assert_eq!(
-            ensemble.roles.len(),
-            usize::try_from(voters + observers).expect("few")
-        );
-        assert_eq!(scene.object(SET)["spec"]["replicas"], voters + observers);
-    }
-    let history = scene.world(|world| world.ensemble.history.clone());
-    for step in history.windows(2) {
-        let changed = (1..=9)
-            .filter(|id| step[0].get(id) != step[1].get(id))
-            .count();
-        assert_eq!(changed, 1, "{step:?}");
-    }
-    assert!(scene.restarts().is_empty(), "{:?}", scene.restarts());
-}
-
-#[tokio::test]
-async fn shrinking_removes_the_member_before_its_pod_and_its_volume_goes_by_policy() {
-    for (retention, kept) in [("Retain", true), ("Delete", false)] {
-        let spec = |voters: i32| json!({"replicas": voters, "storage": {"retention": retention}});
-        let mut scene = Scene::new(spec(5));
-        scene.settle().await;
-        scene.edit(|cluster| cluster["spec"] = spec(3));
-        // The fake API panics where a membership has no quorum; pods go only after their members.
-        for _ in 0..30 {
-            scene.passes(1, &nothing_is_broken).await;
-            let pods = scene.object(SET)["spec"]["replicas"]
-                .as_u64()
-                .expect("a number");
-            let members = scene.world(|world| world.ensemble.roles.len());
-            assert!(pods >= members as u64, "{pods} pods for {members} members");
-        }
-        scene.settle().await;
-        assert_eq!(scene.object(SET)["spec"]["replicas"], 3);
-        let claim = scene.object("/api/v1/namespaces/default/persistentvolumeclaims/data-demo-4");
-        assert_eq!(!claim.is_null(), kept, "{retention}");
-    }
-}
-
-#[tokio::test]
-async fn a_leader_that_is_to_lose_its_vote_hands_over_first() {
-    let mut scene = Scene::new(json!({"replicas": 3}));
-    scene.settle().await;
-    scene.edit(|cluster| cluster["spec"] = size(1, 0));
-    scene.settle().await;
-    // The highest id leads in this ensemble until it hands over.
-    assert_eq!(scene.world(|world| world.ensemble.handed_over.clone()), [3]);
-    assert_eq!(scene.condition("Ready").0, "True");
-}
-
-#[tokio::test]
-async fn a_change_that_would_lose_the_quorum_is_refused_and_said_so() {
-    let mut scene = Scene::new(json!({"replicas": 3}));
-    scene.settle().await;
-    // Two of three serve: four voters would need three.
-    let sick =
-        |pod: &Value| pod["metadata"]["name"] == "demo-0" || pod["metadata"]["name"] == "demo-3";
-    scene.world(|world| {
-        world
-            .objects
-            .remove("/api/v1/namespaces/default/pods/demo-0")
-    });
-    scene.tick(&sick);
-    scene.edit(|cluster| cluster["spec"] = size(1, 0));
-    scene.passes(30, &sick).await;
-    let blocked = scene
-        .resource()
-        .status
-        .and_then(|status| status.blocked_by)
-        .unwrap_or_default();
-    assert!(
-        blocked
-            .iter()
-            .any(|by| by.predicate == "NewVotersAreQuorum"),
-        "{blocked:?}"
-    );
-    let roles = scene.world(|world| world.ensemble.roles.len());
-    assert_eq!(
-        roles, 3,
-        "two voters with one of them in sync are no quorum"
-    );
-    assert_eq!(scene.condition("QuorumAvailable").0, "True");
-}
-
-#[tokio::test]
-async fn a_member_that_comes_back_waits_until_its_old_volume_is_gone() {
-    let spec = |voters: i32| json!({"replicas": voters, "storage": {"retention": "Retain"}});
-    let mut scene = Scene::new(spec(3));
-    scene.settle().await;
-    let path = "/api/v1/namespaces/default/persistentvolumeclaims/data-demo-3";
-    let mut claim = scene.object("/api/v1/namespaces/default/persistentvolumeclaims/data-demo-0");
-    claim["metadata"]["name"] = json!("data-demo-3");
-    claim["metadata"]["deletionTimestamp"] = json!(CREATED);
-    scene.world(|world| world.insert(path, claim));
-    scene.edit(|cluster| cluster["spec"] = spec(4));
-    scene.passes(10, &nothing_is_broken).await;
-    assert_eq!(scene.object(SET)["spec"]["replicas"], 3);
-    let blocked = scene
-        .resource()
-        .status
-        .and_then(|status| status.blocked_by)
-        .expect("a reason");
-    assert_eq!(blocked[0].predicate, "VolumeIsSettled");
-    scene.world(|world| world.objects.remove(path));
-    scene.settle().await;
-    assert_eq!(scene.object(SET)["spec"]["replicas"], 4);
-}
-
-#[tokio::test]
-async fn even_sizes_are_warned_about() {
-    let mut scene = Scene::new(json!({"replicas": 4}));
-    scene.settle().await;
-    let status = scene.resource().status.expect("a status");
-    let warnings = status.warnings.expect("a warning");
-    assert!(
-        warnings[0].contains("survive the loss of 1, as 3 do"),
-        "{warnings:?}"
-    );
-    assert_eq!(scene.condition("Ready").0, "True");
-}
-
-#[tokio::test]
-async fn two_operators_at_once_restart_and_change_one_member_at_a_time() {
-    let mut scene = Scene::new(json!({"replicas": 3}));
-    scene.settle().await;
-    let other = operator(&scene.fake, &scene.now);
-    scene.edit(|cluster| cluster["spec"] = json!({"replicas": 5, "config": {"snapCount": 5000}}));
-    for _ in 0..60 {
-        let resource = scene.resource();
-        let (one, two) = tokio::join!(
-            scene.operator.reconcile(&resource),
-            other.reconcile(&resource)
-        );
-        // What one of them did makes the other's decision an old one, and no more than that.
-        drop((one, two));
-        scene.tick(&nothing_is_broken);
-    }
-    scene.settle().await;
-    assert_eq!(scene.condition("Ready").0, "True");
-    assert_eq!(scene.restarts().len(), 3, "{:?}", scene.restarts());
-    let history = scene.world(|world| world.ensemble.history.clone());
-    assert_eq!(history.len(), 3, "{history:?}");
-}
-
-#[tokio::test]
-async fn a_grown_volume_is_asked_for_and_the_statefulset_is_made_again_around_its_pods() {
-    let spec = |size: &str| json!({"replicas": 3, "storage": {"data": {"size": size}}});
-    let mut scene = Scene::new(spec("1Gi"));
-    scene.settle().await;
-    let pods = |scene: &Scene| {
-        [0, 1, 2].map(|n| scene.object(&format!("/api/v1/namespaces/default/pods/demo-{n}"))["metadata"]["uid"].clone())
-    };
-    let (before, old) = (pods(&scene), scene.object(SET)["metadata"]["uid"].clone());
-    scene.edit(|cluster| cluster["spec"] = spec("2Gi"));
-    scene.settle().await;
-    for n in 0..3 {
-        let claim = scene.object(&format!(
-            "/api/v1/namespaces/default/persistentvolumeclaims/data-demo-{n}"
-        ));
-        assert_eq!(claim["spec"]["resources"]["requests"]["storage"], "2Gi");
-    }
-    let set = scene.object(SET);
-    assert_ne!(set["metadata"]["uid"], old);
-    assert_eq!(
-        set["spec"]["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"],
-        "2Gi"
-    );
-    assert_eq!(pods(&scene), before);
-    assert!(scene.restarts().is_empty());
-    assert_eq!(scene.condition("Ready").0, "True");
-}
-
-#[tokio::test]
-async fn a_volume_whose_class_does_not_let_it_grow_is_a_clear_condition() {
-    let spec = |size: &str| json!({"replicas": 3, "storage": {"data": {"size": size}}});
-    let mut scene = Scene::new(spec("1Gi"));
-    scene.settle().await;
-    let class = json!({"metadata": {"name": "standard"}, "provisioner": "none", "allowVolumeExpansion": false});
-    scene.world(|world| world.insert("/apis/storage.k8s.io/v1/storageclasses/standard", class));
-    scene.edit(|cluster| cluster["spec"] = spec("2Gi"));
-    scene.passes(5, &nothing_is_broken).await;
-    assert_eq!(
-        scene.condition("Degraded"),
-        ("True".to_owned(), "VolumeCannotGrow".to_owned())
-    );
-    assert_eq!(scene.condition("QuorumAvailable").0, "True");
-    scene.edit(|cluster| cluster["spec"] = spec("1Gi"));
-    scene.settle().await;
-    assert_eq!(scene.condition("Ready").0, "True");
 }
 
 #[tokio::test]
@@ -571,56 +378,6 @@ async fn a_secret_that_the_spec_names_and_nobody_made_is_a_clear_condition() {
             .object("/api/v1/namespaces/default/secrets/demo-superuser")
             .is_null()
     );
-}
-
-#[tokio::test]
-async fn a_lost_majority_of_disks_is_said_honestly_and_recovered_only_with_consent() {
-    let mut scene = Scene::new(json!({"replicas": 5}));
-    scene.settle().await;
-    let looking = |scene: &Scene| scene.world(|world| world.unready("demo", CREATED));
-    scene.world(|world| world.ensemble.empty = [1, 2, 3].into());
-    looking(&scene);
-    scene.passes(2, &nothing_is_broken).await;
-    assert_eq!(
-        scene.condition("Degraded"),
-        ("True".to_owned(), "QuorumLost".to_owned())
-    );
-    assert_eq!(
-        scene.condition("QuorumAvailable"),
-        ("False".to_owned(), "NoLeader".to_owned())
-    );
-    assert_eq!(
-        scene.object(CONFIG)["data"]["bootstrap"],
-        "false\n",
-        "nobody consented"
-    );
-    scene.edit(|cluster| {
-        cluster["metadata"]["annotations"]["zookeeper.ensemble.dev/recover-quorum"] =
-            json!("accept-data-loss");
-    });
-    scene.passes(1, &nothing_is_broken).await;
-    // Two have data, three are a majority: one empty disk makes up for what is missing, and no more.
-    assert_eq!(scene.object(CONFIG)["data"]["bootstrap"], "1\n");
-    scene.passes(3, &nothing_is_broken).await;
-    let restarts = scene.restarts();
-    assert_eq!(restarts.len(), 1, "{:#?}", scene.resource().status);
-    assert!(restarts[0].starts_with("demo-0 "), "{restarts:?}");
-    scene.world(|world| world.ensemble.empty.clear());
-    for n in 0..5 {
-        scene.world(|world| {
-            world
-                .objects
-                .remove(&format!("/api/v1/namespaces/default/pods/demo-{n}"))
-        });
-    }
-    scene.settle().await;
-    assert_eq!(scene.condition("Ready").0, "True");
-    assert_eq!(scene.object(CONFIG)["data"]["bootstrap"], "false\n");
-    // The same consent does not count a second time.
-    scene.world(|world| world.ensemble.empty = [1, 2, 3].into());
-    looking(&scene);
-    scene.passes(3, &nothing_is_broken).await;
-    assert_eq!(scene.object(CONFIG)["data"]["bootstrap"], "false\n");
 }
 
 #[tokio::test]
@@ -713,50 +470,4 @@ async fn overrides_add_a_sidecar_and_members_get_services_of_their_own() {
             .object("/api/v1/namespaces/default/services/demo-0")
             .is_null()
     );
-}
-
-#[tokio::test]
-async fn a_steady_cluster_is_not_read_again_until_something_changes() {
-    let mut scene = Scene::new(json!({"replicas": 3}));
-    scene.settle().await;
-    let (reads, asked) = scene.world(|world| (world.reads, world.asked));
-    scene.passes(5, &nothing_is_broken).await;
-    assert_eq!(scene.world(|world| world.reads), reads);
-    // The leader speaks for those who follow it.
-    assert_eq!(scene.world(|world| world.asked), asked + 5);
-    // A follower that is no longer in sync shows in what the leader says.
-    scene.world(|world| world.ensemble.lagging = [1].into());
-    scene.passes(1, &nothing_is_broken).await;
-    assert_eq!(scene.condition("Ready").0, "False");
-    scene.world(|world| world.ensemble.lagging.clear());
-    scene.settle().await;
-    let reads = scene.world(|world| world.reads);
-    // A member that says something else is reason enough to look at everything.
-    scene.world(|world| world.ensemble.leader = Some(1));
-    scene.passes(1, &nothing_is_broken).await;
-    assert!(scene.world(|world| world.reads) > reads);
-    assert_eq!(
-        scene
-            .resource()
-            .status
-            .and_then(|status| status.leader)
-            .as_deref(),
-        Some("demo-0")
-    );
-}
-
-#[tokio::test]
-async fn an_api_server_that_does_not_answer_changes_nothing_and_is_told() {
-    let mut scene = Scene::new(json!({"replicas": 3}));
-    scene.settle().await;
-    scene.edit(|cluster| cluster["spec"]["config"] = json!({"snapCount": 5000}));
-    let restarts = scene.restarts().len();
-    scene.world(|world| world.writes_left = Some(0));
-    for _ in 0..5 {
-        assert!(scene.operator.reconcile(&scene.resource()).await.is_err());
-    }
-    scene.world(|world| world.writes_left = None);
-    assert_eq!(scene.restarts().len(), restarts);
-    scene.settle().await;
-    assert_eq!(scene.condition("Ready").0, "True");
 }

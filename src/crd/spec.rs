@@ -188,7 +188,9 @@ fn config_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     })
 }
 
-/// When Kubernetes pulls an image.
+/// When the image is pulled: Always, at every start; IfNotPresent, where the node does not have it;
+/// Never. Unset: IfNotPresent.
+// What stands here is what `kubectl explain` says of the field: of an enum, the CRD keeps no other.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub enum ImagePullPolicy {
     /// On every start.
@@ -238,7 +240,9 @@ pub struct Volume {
     pub storage_class_name: Option<String>,
 }
 
-/// What becomes of volumes when a member is taken out or the cluster is deleted.
+/// What becomes of the volumes when a member is taken out or the cluster is deleted: Retain, they stay,
+/// and a member or cluster of the same name takes them over again; Delete, they go along with their
+/// data. Unset: Retain.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub enum Retention {
     /// They stay.
@@ -397,7 +401,8 @@ pub struct ClientService {
     pub annotations: Option<BTreeMap<String, String>>,
 }
 
-/// The types of service that clients can be given.
+/// How the service is reached: ClusterIP, inside Kubernetes only; NodePort, through a port of every
+/// node; LoadBalancer, through a load balancer of the cloud. Unset: ClusterIP.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub enum ServiceType {
     /// Inside Kubernetes only.

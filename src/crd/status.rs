@@ -50,7 +50,7 @@ pub struct ZooKeeperClusterStatus {
     /// disk is never again allowed to vote.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cluster_id: Option<String>,
-    /// What is allowed, and still unwise.
+    /// What is allowed, and still unwise or not as one might expect.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warnings: Option<Vec<String>>,
     /// What stands in the way of the next step, each with the reason.

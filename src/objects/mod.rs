@@ -4,6 +4,7 @@
 //! pods read comes before the pods.
 
 mod config_map;
+mod discovery;
 mod hash;
 mod merge;
 mod network_policy;
@@ -23,7 +24,7 @@ pub use stateful_set::{DATA_VOLUME, LOG_VOLUME, claim_name};
 
 use crate::crd::names::{
     ANNOTATION_APPLIED_HASH, ANNOTATION_CERTIFICATES_HASH, ANNOTATION_CONFIG_HASH,
-    ANNOTATION_TEMPLATE_HASH, GROUP, LABEL_CLUSTER, OPERATOR,
+    ANNOTATION_TEMPLATE_HASH, GROUP, LABEL_CLUSTER, OPERATOR, PORT_CLIENT,
 };
 use crate::valid::{Member, Role, ValidCluster};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
@@ -50,6 +51,8 @@ pub enum Kind {
     MemberService(u8),
     /// What applications bind to.
     BindingSecret,
+    /// The same for those that need no Secret.
+    DiscoveryConfigMap,
     /// At most one member is evicted at a time.
     PodDisruptionBudget,
     /// Who may reach which port.
@@ -60,7 +63,7 @@ pub enum Kind {
 
 impl Kind {
     /// All that a cluster owns once, in the order of writing.
-    pub const SINGLE: [Self; 10] = [
+    pub const SINGLE: [Self; 11] = [
         Self::ServiceAccount,
         Self::SuperuserSecret,
         Self::AuthSecret,
@@ -68,6 +71,7 @@ impl Kind {
         Self::HeadlessService,
         Self::ClientService,
         Self::BindingSecret,
+        Self::DiscoveryConfigMap,
         Self::PodDisruptionBudget,
         Self::NetworkPolicy,
         Self::StatefulSet,
@@ -80,7 +84,7 @@ impl Kind {
             Self::SuperuserSecret | Self::AuthSecret | Self::BindingSecret => {
                 ("v1", "Secret", "secrets")
             }
-            Self::ConfigMap => ("v1", "ConfigMap", "configmaps"),
+            Self::ConfigMap | Self::DiscoveryConfigMap => ("v1", "ConfigMap", "configmaps"),
             Self::HeadlessService | Self::ClientService | Self::MemberService(_) => {
                 ("v1", "Service", "services")
             }
@@ -103,6 +107,7 @@ impl Kind {
             Self::AuthSecret => format!("{cluster}-auth"),
             Self::BindingSecret => format!("{cluster}-binding"),
             Self::ServiceAccount
+            | Self::DiscoveryConfigMap
             | Self::PodDisruptionBudget
             | Self::NetworkPolicy
             | Self::StatefulSet => cluster.to_owned(),
@@ -185,6 +190,7 @@ pub fn desired(cluster: &ValidCluster, context: &Context<'_>) -> Vec<Desired> {
                 }
                 Some(json(&secrets::binding(cluster, context)))
             }
+            Kind::DiscoveryConfigMap => Some(json(&discovery::discovery(cluster, context))),
             Kind::PodDisruptionBudget => {
                 Some(json(&pod_disruption_budget::pod_disruption_budget(cluster)))
             }
@@ -230,6 +236,25 @@ fn with_applied_hash(mut body: Value) -> Value {
     let hash = short_hash(body.to_string().as_bytes());
     body["metadata"]["annotations"][ANNOTATION_APPLIED_HASH] = Value::String(hash);
     body
+}
+
+/// Every member as host:port: clients that know all of them find another one by themselves.
+fn connect_string(cluster: &ValidCluster, context: &Context<'_>) -> String {
+    let hosts: Vec<String> = context
+        .list
+        .iter()
+        .map(|(member, _)| format!("{}:{PORT_CLIENT}", cluster.host(member)))
+        .collect();
+    hosts.join(",")
+}
+
+/// Whether a living object is the cluster's own, and not another's of the same name.
+pub fn is_own(cluster: &ValidCluster, living: &Value) -> bool {
+    let owners = living["metadata"]["ownerReferences"].as_array();
+    owners
+        .into_iter()
+        .flatten()
+        .any(|owner| owner["uid"].as_str() == Some(cluster.owner.uid.as_str()))
 }
 
 /// The well-known labels, and ours.

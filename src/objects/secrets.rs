@@ -1,6 +1,6 @@
 //! The Secrets: what members know of the superuser and the users, and what applications bind to.
 
-use super::{Context, Kind, metadata};
+use super::{Context, Kind, connect_string, metadata};
 use crate::crd::names::{OPERATOR, PORT_CLIENT};
 use crate::valid::ValidCluster;
 use base64::Engine;
@@ -110,19 +110,13 @@ pub(super) fn binding(cluster: &ValidCluster, context: &Context<'_>) -> Secret {
     let host = endpoint
         .rsplit_once(':')
         .map_or(endpoint.as_str(), |(host, _)| host);
-    let hosts: Vec<String> = context
-        .list
-        .iter()
-        .map(|(member, _)| format!("{}:{PORT_CLIENT}", cluster.host(member)))
-        .collect();
     let mut entries = vec![
         ("type", "zookeeper".to_owned()),
         ("provider", OPERATOR.to_owned()),
         ("host", host.to_owned()),
         ("port", PORT_CLIENT.to_string()),
         ("uri", format!("zookeeper://{endpoint}")),
-        // Clients that know every member find another one by themselves.
-        ("connectString", hosts.join(",")),
+        ("connectString", connect_string(cluster, context)),
     ];
     if !context.client_addresses.is_empty() {
         let outside: Vec<&str> = context

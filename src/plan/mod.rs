@@ -28,7 +28,7 @@ pub use storage::{Growth, Recreation};
 
 use crate::crd::names::PORT_CLIENT;
 use crate::crd::spec::ServiceType;
-use crate::objects::{Context, Desired, Kind, desired, of_member};
+use crate::objects::{Context, Desired, Kind, desired, is_own, of_member};
 use crate::valid::{Member, ValidCluster};
 use bootstrap::Recovery;
 use observed::Superuser;
@@ -252,7 +252,10 @@ fn to_write(
             })
             .collect(),
     };
-    let desired = desired(cluster, &context);
+    let mut desired = desired(cluster, &context);
+    if has_foreign_discovery(cluster, observed) {
+        desired.retain(|desired| desired.kind != Kind::DiscoveryConfigMap);
+    }
     let config_map = desired.iter().find(|d| d.kind == Kind::ConfigMap).cloned();
     let mut differing = drift::differing(desired, &observed.objects);
     let has = |differing: &[Desired], kind| differing.iter().position(|d| d.kind == kind);
@@ -274,9 +277,21 @@ fn to_write(
                 .and_then(|living| living["metadata"]["resourceVersion"].as_str())
                 .map(str::to_owned);
         }
-        desired.new = desired.kind == Kind::ConfigMap && desired.resource_version.is_none();
+        desired.new = match desired.kind {
+            Kind::ConfigMap => desired.resource_version.is_none(),
+            // Somebody else's that came meanwhile is not taken over.
+            Kind::DiscoveryConfigMap => !observed.objects.contains_key(&desired.kind),
+            _ => false,
+        };
     }
     differing
+}
+
+/// Whether the name of the discovery ConfigMap, which is the cluster's own, is taken: an application's
+/// may well have it, and is left as it is.
+pub(crate) fn has_foreign_discovery(cluster: &ValidCluster, observed: &Observed) -> bool {
+    let living = observed.objects.get(&Kind::DiscoveryConfigMap);
+    living.is_some_and(|living| !is_own(cluster, living))
 }
 
 /// Where clients outside of Kubernetes reach each member: by the spec's word, else by what its

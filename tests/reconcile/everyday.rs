@@ -90,3 +90,51 @@ async fn applications_find_every_member_by_the_binding_and_those_that_come_too()
     scene.settle().await;
     assert_eq!(entry(&scene, "connectString"), members(4));
 }
+
+const DISCOVERY: &str = "/api/v1/namespaces/default/configmaps/demo";
+
+#[tokio::test]
+async fn applications_without_a_secret_find_every_member_by_the_config_map_named_as_the_cluster() {
+    let mut scene = Scene::new(size(3, 0));
+    scene.settle().await;
+    let members = |count: u8| {
+        let hosts: Vec<String> = (0..count)
+            .map(|n| format!("demo-{n}.demo-headless.default.svc.cluster.local:2181"))
+            .collect();
+        hosts.join(",")
+    };
+    let wanted = |hosts: String| {
+        json!({"ZOOKEEPER": hosts, "ZOOKEEPER_HOSTS": hosts, "ZOOKEEPER_CLIENT_PORT": "2181",
+            "ZOOKEEPER_CHROOT": "/"})
+    };
+    assert_eq!(scene.object(DISCOVERY)["data"], wanted(members(3)));
+    scene.edit(|cluster| cluster["spec"] = size(5, 1));
+    scene.settle().await;
+    assert_eq!(scene.object(DISCOVERY)["data"], wanted(members(6)));
+}
+
+#[tokio::test]
+async fn a_config_map_of_somebody_else_with_the_clusters_name_stays_as_it_is_and_is_told_of() {
+    let mut scene = Scene::new(size(3, 0));
+    let foreign = json!({"metadata": {"name": "demo"}, "data": {"theirs": "yes"}});
+    scene.world(|world| world.insert(DISCOVERY, foreign));
+    let before = scene.object(DISCOVERY);
+    scene.settle().await;
+    assert_eq!(scene.object(DISCOVERY), before);
+    assert_eq!(scene.condition("Ready").0, "True");
+    let warnings = |scene: &Scene| {
+        let status = scene.resource().status.expect("a status");
+        status.warnings.unwrap_or_default()
+    };
+    assert!(
+        warnings(&scene)[0].starts_with("the ConfigMap demo is somebody else's"),
+        "{:?}",
+        warnings(&scene)
+    );
+    // Once the name is free, it is taken.
+    scene.world(|world| world.objects.remove(DISCOVERY));
+    scene.edit(|_| {});
+    scene.settle().await;
+    assert!(scene.object(DISCOVERY)["data"]["ZOOKEEPER"].is_string());
+    assert!(warnings(&scene).is_empty());
+}

@@ -1,6 +1,7 @@
 //! What a person working on the project types: `cargo xtask …`.
 
 mod bench;
+mod chart;
 mod cluster;
 mod crds;
 mod debian;

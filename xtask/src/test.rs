@@ -15,7 +15,7 @@ use crate::cluster::Cluster;
 use crate::progress::Progress;
 use crate::project::{IMAGE, Project, VERSION};
 use crate::tools::Tools;
-use crate::{DEFAULT_INSTANCE, debian, fuzz, java, python, run};
+use crate::{DEFAULT_INSTANCE, chart, debian, fuzz, java, python, run};
 
 /// Stages that run one after the other, beside those of other lanes. On a machine with two cores most
 /// of the time goes to waiting for elections, clocks and pods.
@@ -390,29 +390,7 @@ impl Session<'_> {
 
     fn helm(&self, log: &Path) -> Result<()> {
         let helm = Tools::ready(self.project, self.progress)?.path("helm");
-        let chart = self.project.chart();
-        run::run_logged(
-            Command::new(&helm).args(["lint", "--strict"]).arg(&chart),
-            log,
-        )?;
-        run::run_logged(
-            Command::new(&helm)
-                .args(["template", "zookeeper-operator", "--include-crds"])
-                .arg(&chart),
-            log,
-        )?;
-        // Everything that is off by itself, and one namespace instead of all.
-        let mut all = Command::new(&helm);
-        all.args(["template", "zookeeper-operator"]).arg(&chart);
-        for part in [
-            "serviceMonitor",
-            "podMonitor",
-            "prometheusRule",
-            "dashboard",
-        ] {
-            all.args(["--set", &format!("monitoring.{part}.enabled=true")]);
-        }
-        run::run_logged(all.args(["--set", "watchNamespace=one"]), log)
+        chart::check(&helm, &self.project.chart(), log)
     }
 
     /// The server as the other tests built it.

@@ -70,3 +70,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   resources: [events]
   verbs: [create, patch]
 {{- end -}}
+
+{{- /* The namespaces to look after, joined by commas; empty: all of them. */ -}}
+{{- define "zookeeper-operator.watchNamespaces" -}}
+{{- $one := list .Values.watchNamespace | compact -}}
+{{- concat $one .Values.watchNamespaces | uniq | sortAlpha | join "," -}}
+{{- end -}}

@@ -22,6 +22,11 @@ pub(crate) fn is_installed(kube: &Kube) -> Outcome<bool> {
 
 /// `helm upgrade --install` and nothing else, with this project's image.
 pub(crate) fn install(kube: &Kube, environment: &Environment) -> Outcome {
+    install_for(kube, environment, &[])
+}
+
+/// The same for these namespaces alone; for all where none is named.
+pub(crate) fn install_for(kube: &Kube, environment: &Environment, namespaces: &[&str]) -> Outcome {
     let (repository, tag) = environment
         .image
         .rsplit_once(':')
@@ -37,6 +42,8 @@ pub(crate) fn install(kube: &Kube, environment: &Environment) -> Outcome {
         &format!("image.repository={repository}"),
         "--set-string",
         &format!("image.tag={tag}"),
+        "--set-json",
+        &format!("watchNamespaces={}", serde_json::json!(namespaces)),
     ])?;
     kube.run(&[
         "rollout",

@@ -1,6 +1,7 @@
 //! What the cases share: the cluster, this run's namespace and the ensemble in it.
 
 use crate::Outcome;
+use crate::cases::Changed;
 use crate::ensemble::{self, Ensemble};
 use crate::environment::Environment;
 use crate::kube::Kube;
@@ -32,6 +33,8 @@ pub(crate) struct Suite {
     pub(crate) kube: Kube,
     /// Since when the ensemble has been left in peace, if it has.
     pub(crate) idle: Option<Idle>,
+    /// The ensemble whose user's password was changed, if it was.
+    pub(crate) changed: Option<Changed>,
     folder: TempDir,
     has_namespace: bool,
 }
@@ -47,6 +50,7 @@ impl Suite {
             environment: environment.clone(),
             kube: Kube::new(environment, &namespace),
             idle: None,
+            changed: None,
             folder,
             has_namespace: false,
         })

@@ -20,6 +20,9 @@ mod reinstall;
 mod roll;
 mod scale;
 mod silence;
+mod users;
+
+pub(crate) use users::Changed;
 
 use crate::Outcome;
 use crate::suite::Suite;
@@ -51,6 +54,10 @@ pub(crate) const ALL: &[(&str, Case)] = &[
         refusal::case,
     ),
     (
+        "users_are_served_by_their_passwords_and_nobody_else_is",
+        users::log_in,
+    ),
+    (
         "sidecars_services_bindings_growing_volumes_and_versions_are_as_asked_for",
         options::case,
     ),
@@ -59,6 +66,10 @@ pub(crate) const ALL: &[(&str, Case)] = &[
         full::case,
     ),
     ("nobody_writes_anything_while_nothing_changes", idle::case),
+    (
+        "a_new_password_counts_without_a_restart",
+        users::new_password,
+    ),
     ("garbage_on_every_port_disturbs_nobody", hostile::case),
     (
         "deleting_the_leader_every_member_and_the_operator_loses_nothing",

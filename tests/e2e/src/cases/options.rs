@@ -133,6 +133,14 @@ fn look(suite: &Suite, resource: &Value) -> Outcome {
         ensure(secret["data"][key].is_string(), || format!("no {key}"))?;
     }
 
+    // Applications without a Secret are told the same by a ConfigMap.
+    let discovery = kube.get(&["configmap", NAME])?;
+    let hosts = discovery["data"]["ZOOKEEPER_HOSTS"].as_str().unwrap_or("");
+    ensure(
+        hosts.starts_with("options-0.options-headless.") && hosts.ends_with(":2181"),
+        || format!("{discovery}"),
+    )?;
+
     // A volume grows where its class allows it: the claim asks for more, and so does the template,
     // around a pod that does not notice.
     let mut grown = resource.clone();

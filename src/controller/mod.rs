@@ -1,50 +1,37 @@
 //! The loop: observe, plan, apply, report; and when to look again.
 
+mod steady;
+mod watch;
+
+pub use watch::run;
+
 use crate::apply::{ApplyError, Done, Writer};
-use crate::crd::names::{LABEL_CLUSTER, OPERATOR};
+use crate::crd::names::OPERATOR;
 use crate::crd::{ZooKeeperCluster, ZooKeeperClusterStatus};
 use crate::ensemble::ChangeEnsemble;
 use crate::metrics::Metrics;
-use crate::observe::{Clock, ObserveError, ReadMembers, observe, read_secrets};
-use crate::plan::observed::{MemberReport, Secrets};
-use crate::plan::quorum::Ensemble;
-use crate::plan::{Action, Observed, Plan, Waiting, plan};
+use crate::observe::{Clock, ObserveError, ReadMembers, observe};
+use crate::plan::{Action, Plan, Waiting, plan};
 use crate::reasons::Told;
 use crate::status::{Outcome, has_failed, is_news, status};
-use crate::valid::{Member, Settings, ValidCluster};
-use futures::StreamExt;
-use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Service, ServiceAccount};
-use k8s_openapi::api::networking::v1::NetworkPolicy;
-use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use crate::valid::{Settings, ValidCluster};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use kube::api::Api;
-use kube::runtime::controller::{self, Controller};
 use kube::runtime::events::{EventType, Recorder, Reporter};
 use kube::runtime::reflector::ObjectRef;
-use kube::runtime::watcher;
 use kube::{Client, ResourceExt};
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::future::Future;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use steady::{STEADY, Steady, asks_the_same};
 
 /// While something is in progress. Watches tell most of it sooner; what members
 /// say about themselves, only asking tells.
 const SOON: Duration = Duration::from_secs(1);
 /// While something in progress needs a person, or much time.
 const LATER: Duration = Duration::from_secs(5);
-/// While everything is as it should be.
-const STEADY: Duration = Duration::from_secs(30);
-/// How long a steady cluster's objects go unread unless a watch tells of a change. What no watch
-/// tells of (a watch that lost something) is found then; Secrets that the spec names are read at
-/// every look.
-const UNREAD_MAX: Duration = Duration::from_secs(600);
 /// The longest pause after errors.
 const ERROR_PAUSE_MAX: Duration = Duration::from_secs(60);
-/// How many clusters are worked on at once.
-const CONCURRENCY: u16 = 16;
 
 /// A pass that failed.
 #[derive(Debug, thiserror::Error)]
@@ -77,11 +64,28 @@ pub struct Operator {
     /// How many passes in a row failed, for the pause after the next failure.
     failures: Mutex<HashMap<ObjectRef<ZooKeeperCluster>, u32>>,
     /// Clusters with nothing to do, as they were then. It spares reading, and decides nothing.
-    steady: Mutex<HashMap<ObjectRef<ZooKeeperCluster>, Steady>>,
+    steady: Mutex<HashMap<ObjectRef<ZooKeeperCluster>, Arc<Steady>>>,
     /// Clusters whose objects changed since they were last read.
     touched: Mutex<HashSet<ObjectRef<ZooKeeperCluster>>>,
     /// Clusters whose namespace is being deleted.
     ending: Mutex<HashMap<ObjectRef<ZooKeeperCluster>, Ending>>,
+}
+
+/// What was last said of a cluster.
+struct Reported {
+    status: Option<ZooKeeperClusterStatus>,
+    /// The resource's version, that status included. None: somebody else changed it, too.
+    resource_version: Option<String>,
+}
+
+impl Reported {
+    /// What the resource says.
+    fn last(resource: &ZooKeeperCluster) -> Self {
+        Self {
+            status: resource.status.clone(),
+            resource_version: resource.resource_version(),
+        }
+    }
 }
 
 /// A cluster that goes with its namespace.
@@ -90,33 +94,6 @@ struct Ending {
     uid: Option<String>,
     /// When the namespace was last seen to be deleted.
     seen: Timestamp,
-}
-
-/// A cluster with nothing to do.
-struct Steady {
-    /// The resource that was looked at.
-    resource_version: Option<String>,
-    /// When everything was last read.
-    read: Instant,
-    /// Who led, its address and its word. It knows who follows it in sync, and whether a follower
-    /// itself says so shows in its pod's readiness, of which a watch tells. None where there are no
-    /// pods to ask.
-    leader: Option<(Member, String, MemberReport)>,
-    /// What all of them said together.
-    ensemble: Ensemble,
-    /// The passwords. No watch tells of Secrets, which the operator may not list.
-    secrets: Secrets,
-}
-
-/// Whether a leader's word is what it was `before`: but for the last transaction, which moves with
-/// every write and every session, and for the order in which it names its learners.
-fn says_the_same(before: &MemberReport, mut word: MemberReport) -> bool {
-    let mut before = before.clone();
-    for report in [&mut before, &mut word] {
-        report.last_zxid.clear();
-        report.learners.sort_by_key(|learner| learner.id);
-    }
-    before == word
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -173,20 +150,21 @@ impl Operator {
         if self.is_ending(resource, &key) {
             return Ok(STEADY);
         }
+        let touched = locked(&self.touched).remove(&key);
+        if !touched && self.is_still_steady(resource, &key).await {
+            return Ok(self.pace().look);
+        }
+        // What a pass that fails did not see is looked for by the next one.
+        locked(&self.steady).remove(&key);
+        let mut told = Reported::last(resource);
         let cluster = match ValidCluster::parse(resource, &self.settings) {
             Ok(cluster) => cluster,
             Err(error) => {
-                let mut told = resource.status.clone();
                 self.report(resource, &mut told, &Outcome::Invalid(&error))
                     .await?;
                 return Ok(STEADY);
             }
         };
-        let touched = locked(&self.touched).remove(&key);
-        if !touched && self.is_still_steady(resource, &cluster, &key).await {
-            return Ok(STEADY);
-        }
-        let mut told = resource.status.clone();
         match self.pass(resource, &cluster, &mut told).await {
             Ok(pause) => {
                 locked(&self.ending).remove(&key);
@@ -235,59 +213,11 @@ impl Operator {
         }
     }
 
-    /// Whether nothing can have changed since nothing was to be done: no watch told of anything, and
-    /// the leader says the same of itself and of those who follow it.
-    async fn is_still_steady(
-        &self,
-        resource: &ZooKeeperCluster,
-        cluster: &ValidCluster,
-        key: &ObjectRef<ZooKeeperCluster>,
-    ) -> bool {
-        let (leader, before, secrets) = {
-            let steady = locked(&self.steady);
-            let Some(steady) = steady.get(key) else {
-                return false;
-            };
-            // Spread, so that a thousand clusters that came together are not read together.
-            let spread = Duration::from_secs(RandomState::new().hash_one(key) % 120);
-            if steady.resource_version != resource.metadata.resource_version
-                || steady.read.elapsed() + spread > UNREAD_MAX
-            {
-                return false;
-            }
-            let secrets = cluster.names_secrets().then(|| steady.secrets.clone());
-            (steady.leader.clone(), steady.ensemble.clone(), secrets)
-        };
-        if let Some(secrets) = secrets
-            && read_secrets(&self.client, cluster).await.ok() != Some(secrets)
-        {
-            return false;
-        }
-        if let Some((leader, address, before_word)) = leader {
-            let word = self.members.read(&leader, &address).await;
-            if !word.is_ok_and(|word| says_the_same(&before_word, word)) {
-                return false;
-            }
-        }
-        self.seen(cluster, &before, before.followers.len());
-        true
-    }
-
-    fn seen(&self, cluster: &ValidCluster, ensemble: &Ensemble, serving: usize) {
-        self.metrics.seen(
-            &cluster.namespace,
-            &cluster.name,
-            ensemble.has_quorum(),
-            i64::try_from(serving).unwrap_or(i64::MAX),
-            i64::try_from(cluster.members.len()).unwrap_or(i64::MAX),
-        );
-    }
-
     async fn pass(
         &self,
         resource: &ZooKeeperCluster,
         cluster: &ValidCluster,
-        told: &mut Option<ZooKeeperClusterStatus>,
+        told: &mut Reported,
     ) -> Result<Duration, ReconcileError> {
         let latched = resource
             .status
@@ -307,15 +237,23 @@ impl Operator {
         let planned = Outcome::Planned(cluster, &observed, &plan);
         // A failure that is taken back and said again at each try would be a stream of writes, and
         // each of them is a reason to look again at once.
-        let retries = has_failed(told.as_ref()) && plan.action.writes();
+        let retries = has_failed(told.status.as_ref()) && plan.action.writes();
         let degraded = if retries {
             let retried = Outcome::Retried(cluster, &observed, &plan);
             self.report(resource, told, &retried).await?
         } else {
             self.report(resource, told, &planned).await?
         };
-        self.seen(cluster, &plan.ensemble, plan.ensemble.followers.len());
-        self.note_steady(resource, &observed, &plan, degraded);
+        let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        self.metrics.seen(
+            &cluster.namespace,
+            &cluster.name,
+            plan.ensemble.has_quorum(),
+            count(plan.ensemble.followers.len()),
+            count(cluster.members.len()),
+        );
+        let version = told.resource_version.clone();
+        self.note_steady(resource, version, (cluster, &observed, &plan), degraded);
         let done = self
             .writer
             .carry_out(resource, cluster, &observed.secrets.superuser, &plan.action)
@@ -331,40 +269,7 @@ impl Operator {
             }
             _ => {}
         }
-        Ok(pause(&plan, degraded))
-    }
-
-    fn note_steady(
-        &self,
-        resource: &ZooKeeperCluster,
-        observed: &Observed,
-        plan: &Plan,
-        degraded: bool,
-    ) {
-        let key = ObjectRef::from_obj(resource);
-        if degraded || !matches!(plan.action, Action::Nothing | Action::Paused) {
-            locked(&self.steady).remove(&key);
-            return;
-        }
-        let leader = plan.ensemble.leader.and_then(|id| {
-            let member = plan.roster.members.iter().find(|member| member.id == id)?;
-            let address = observed.pods.get(&member.pod)?.ip.clone()?;
-            let word = observed.members.get(&id)?.as_ref().ok()?;
-            Some((member.clone(), address, word.clone()))
-        });
-        if leader.is_none() && !observed.pods.is_empty() {
-            // Nobody speaks for all of them.
-            locked(&self.steady).remove(&key);
-            return;
-        }
-        let steady = Steady {
-            resource_version: resource.metadata.resource_version.clone(),
-            read: Instant::now(),
-            leader,
-            ensemble: plan.ensemble.clone(),
-            secrets: observed.secrets.clone(),
-        };
-        locked(&self.steady).insert(key, steady);
+        Ok(pause(&plan, degraded).unwrap_or(self.pace().look))
     }
 
     /// Writes status where it is news to what was `told` last, and an Event where trouble begins.
@@ -372,10 +277,10 @@ impl Operator {
     async fn report(
         &self,
         resource: &ZooKeeperCluster,
-        told: &mut Option<ZooKeeperClusterStatus>,
+        told: &mut Reported,
         outcome: &Outcome<'_>,
     ) -> Result<bool, ApplyError> {
-        let old = told.clone();
+        let old = told.status.take();
         let old = old.as_ref();
         let new = status(old, resource.metadata.generation, (self.clock)(), outcome);
         let trouble = |status: Option<&ZooKeeperClusterStatus>| {
@@ -392,7 +297,21 @@ impl Operator {
             after.is_some(),
         );
         if is_news(old, &new) {
-            self.writer.write_status(resource, &new).await?;
+            let written = match self.writer.write_status(resource, &new).await {
+                Ok(written) => written,
+                Err(error) => {
+                    told.status = old.cloned();
+                    return Err(error);
+                }
+            };
+            // What the operator itself said is no reason to look again, but for the identity that it
+            // latched, on which the next steps rest; nor where somebody asked for something else in
+            // the meantime.
+            let latched = |status: Option<&ZooKeeperClusterStatus>| status?.cluster_id.clone();
+            let goes_on = latched(old) != latched(Some(&new));
+            told.resource_version = written
+                .filter(|written| !goes_on && asks_the_same(resource, written))
+                .and_then(|written| written.resource_version());
         }
         if let Some((reason, message)) = &after
             && before.as_ref().map(|(reason, _)| reason) != Some(reason)
@@ -424,7 +343,7 @@ impl Operator {
             }
         }
         let trouble = after.is_some();
-        *told = Some(new);
+        told.status = Some(new);
         Ok(trouble)
     }
 
@@ -462,9 +381,10 @@ fn backoff(failures: u32) -> Duration {
     full.mul_f64(1.0 - f64::from(u32::try_from(random).unwrap_or(0)) / 1024.0)
 }
 
-fn pause(plan: &Plan, degraded: bool) -> Duration {
-    match &plan.action {
-        Action::Nothing | Action::Paused => STEADY,
+/// When to look again while something is in progress; None: nothing is.
+fn pause(plan: &Plan, degraded: bool) -> Option<Duration> {
+    let pause = match &plan.action {
+        Action::Nothing | Action::Paused => return None,
         Action::Wait(Waiting::StatefulSetNotObserved) => SOON,
         Action::Wait(_) if degraded => LATER,
         // One more write comes before anybody can start.
@@ -476,86 +396,8 @@ fn pause(plan: &Plan, degraded: bool) -> Duration {
         | Action::Reconfig(_)
         | Action::Restart(_)
         | Action::Wait(_) => SOON,
-    }
-}
-
-/// Runs until `stop` ends; passes under way are finished first.
-pub async fn run(
-    operator: Arc<Operator>,
-    namespace: Option<&str>,
-    stop: impl Future<Output = ()> + Send + Sync + 'static,
-) {
-    fn within<K>(client: &Client, namespace: Option<&str>) -> Api<K>
-    where
-        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
-    {
-        match namespace {
-            Some(namespace) => Api::namespaced(client.clone(), namespace),
-            None => Api::all(client.clone()),
-        }
-    }
-    let client = &operator.client;
-    let ours = watcher::Config::default().labels(LABEL_CLUSTER);
-    // Everything that a cluster owns carries its name; whatever happens to it, all of it is read.
-    let touching = |operator: &Arc<Operator>| {
-        let operator = operator.clone();
-        move |labels: &BTreeMap<String, String>, namespace: Option<String>| {
-            let cluster = ObjectRef::new(labels.get(LABEL_CLUSTER)?).within(&namespace?);
-            operator.touch(cluster.clone());
-            Some(cluster)
-        }
     };
-    macro_rules! watch {
-        ($controller:expr, $($kind:ty),+) => {{
-            $controller$(.watches(within::<$kind>(client, namespace), ours.clone(), {
-                let touch = touching(&operator);
-                move |object: $kind| touch(object.labels(), object.namespace())
-            }))+
-        }};
-    }
-    let controller = Controller::new(
-        within::<ZooKeeperCluster>(client, namespace),
-        watcher::Config::default(),
-    )
-    .with_config(controller::Config::default().concurrency(CONCURRENCY));
-    watch!(
-        controller,
-        StatefulSet,
-        ConfigMap,
-        Service,
-        ServiceAccount,
-        PersistentVolumeClaim,
-        PodDisruptionBudget,
-        NetworkPolicy,
-        Pod
-    )
-    .graceful_shutdown_on(stop)
-    .run(
-        reconcile,
-        |resource, error, operator| controller::Action::requeue(operator.failed(&resource, error)),
-        operator.clone(),
-    )
-    .for_each(|result| {
-        if let Err(controller::Error::ObjectNotFound(object)) = &result {
-            operator.forget(object.namespace.as_deref().unwrap_or(""), &object.name);
-        } else if let Err(error @ controller::Error::QueueError(_)) = &result {
-            tracing::warn!(%error, "a watch failed; it is tried again");
-        }
-        std::future::ready(())
-    })
-    .await;
-}
-
-async fn reconcile(
-    resource: Arc<ZooKeeperCluster>,
-    operator: Arc<Operator>,
-) -> Result<controller::Action, ReconcileError> {
-    let begun = Instant::now();
-    let result = operator.reconcile(&resource).await;
-    operator.metrics.pass(result.is_ok(), begun.elapsed());
-    let pause = result?;
-    operator.succeeded(&resource);
-    Ok(controller::Action::requeue(pause))
+    Some(pause)
 }
 
 #[cfg(test)]
