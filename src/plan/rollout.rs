@@ -20,7 +20,7 @@ use k8s_openapi::jiff::SignedDuration;
 /// a snapshot must not be cut short.
 pub const IDLE_GRACE: SignedDuration = SignedDuration::from_secs(60);
 
-/// How long an announced restart keeps every other one waiting: it covers the
+/// How long an announced restart keeps that of every other member waiting: it covers the
 /// moment between the announcement and the deletion, by whichever operator.
 pub const ANNOUNCEMENT: SignedDuration = SignedDuration::from_secs(15);
 
@@ -160,22 +160,7 @@ pub fn next(
     {
         return restart(stuck, "it does not run, so nothing is lost");
     }
-    if let Some(refusal) = restart_under_way(observed, set) {
-        refusals.push(refusal);
-        return None;
-    }
-    if let Some(idle) = candidates
-        .iter()
-        .find(|c| !may_serve(observed, ensemble, c))
-    {
-        return match idle_may_go(observed, ensemble, roster, idle) {
-            Ok(because) => restart(idle, because),
-            Err(refusal) => {
-                refusals.push(refusal);
-                None
-            }
-        };
-    }
+    let idle = { candidates.iter() }.find(|c| !may_serve(observed, ensemble, c));
     // One that has no vote or is not in sync first, the leader last; among equals the highest ordinal.
     let first = candidates.iter().min_by_key(|candidate| {
         let id = candidate.member.id;
@@ -185,6 +170,19 @@ pub fn next(
             std::cmp::Reverse(candidate.member.ordinal),
         )
     })?;
+    if let Some(refusal) = another_restart_under_way(observed, set, idle.unwrap_or(first)) {
+        refusals.push(refusal);
+        return None;
+    }
+    if let Some(idle) = idle {
+        return match idle_may_go(observed, ensemble, roster, idle) {
+            Ok(because) => restart(idle, because),
+            Err(refusal) => {
+                refusals.push(refusal);
+                None
+            }
+        };
+    }
     let because = match serving_may_go(observed, ensemble, roster, stale, first.member) {
         Ok(because) => because,
         Err(found) => {
@@ -266,7 +264,13 @@ fn may_serve(observed: &Observed, ensemble: &Ensemble, candidate: &Candidate<'_>
         || candidate.pod.container == ContainerView::Running { ready: true }
 }
 
-fn restart_under_way(observed: &Observed, set: &serde_json::Value) -> Option<Refusal> {
+/// Whether the restart of any other pod was announced a moment ago. That of this very pod keeps nobody
+/// waiting: whoever announced it died before he deleted it, or still will, and a pod is deleted once.
+fn another_restart_under_way(
+    observed: &Observed,
+    set: &serde_json::Value,
+    candidate: &Candidate<'_>,
+) -> Option<Refusal> {
     let (uid, at) = set["metadata"]["annotations"][ANNOTATION_RESTARTING]
         .as_str()?
         .split_once(' ')?;
@@ -274,7 +278,8 @@ fn restart_under_way(observed: &Observed, set: &serde_json::Value) -> Option<Ref
     let (name, _) = observed
         .pods
         .iter()
-        .find(|(_, pod)| pod.uid == uid && !pod.terminating)?;
+        .find(|(_, pod)| pod.uid == uid && !pod.terminating)
+        .filter(|_| uid != candidate.pod.uid)?;
     (observed.now.duration_since(at) < ANNOUNCEMENT).then(|| Refusal {
         predicate: Predicate::NoRestartUnderWay,
         message: format!("the restart of {name} was announced at {at} and its pod is still there"),

@@ -161,8 +161,13 @@ pub(crate) fn await_ensemble(kube: &Kube, environment: &Environment) -> Outcome<
 /// The ensemble of this name, the same way.
 pub(crate) fn await_named(kube: &Kube, environment: &Environment, name: &str) -> Outcome<Ensemble> {
     until("every member serves", READY_MAX, || {
-        Seen::read(kube, name)?.ensemble(environment)
+        look(kube, environment, name)
     })
+}
+
+/// The same, if it is so now.
+pub(crate) fn look(kube: &Kube, environment: &Environment, name: &str) -> Outcome<Ensemble> {
+    Seen::read(kube, name)?.ensemble(environment)
 }
 
 /// The shared ensemble, once none of these pods is there any more: a status from before their end

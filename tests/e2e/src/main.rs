@@ -8,6 +8,7 @@ mod cases;
 mod diagnosis;
 mod ensemble;
 mod environment;
+mod gate;
 mod kube;
 mod network;
 mod objects;

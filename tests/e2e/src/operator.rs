@@ -2,9 +2,10 @@
 
 use crate::Outcome;
 use crate::environment::Environment;
-use crate::kube::Kube;
+use crate::kube::{Kube, condition};
 use crate::network::{self, get};
-use crate::wait::until;
+use crate::wait::{ensure, until};
+use serde_json::Value;
 use std::time::Duration;
 
 /// Where the chart is installed.
@@ -68,6 +69,33 @@ pub(crate) fn uninstall(kube: &Kube) -> Outcome {
             Err(left.join(", "))
         }
     })
+}
+
+/// As many operators as this; returns when it is so.
+pub(crate) fn scale(kube: &Kube, replicas: usize) -> Outcome {
+    let replicas_wanted = format!("--replicas={replicas}");
+    let deployment = format!("deployment/{RELEASE}");
+    let scale = [
+        "scale",
+        &deployment,
+        &replicas_wanted,
+        "--namespace",
+        NAMESPACE,
+    ];
+    kube.run(&scale)?;
+    until(
+        "the operator's pods are as wanted",
+        Duration::from_secs(60),
+        || {
+            let pods = kube.list(&["pods", "--namespace", NAMESPACE])?;
+            let ready =
+                |pod: &&Value| condition(pod, "Ready").is_some_and(|(status, ..)| status == "True");
+            let (all, ready) = (pods.len(), pods.iter().filter(ready).count());
+            ensure(all == replicas && ready == replicas, || {
+                format!("{ready} of {all} are ready")
+            })
+        },
+    )
 }
 
 /// The names of its pods.

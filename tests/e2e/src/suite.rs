@@ -9,6 +9,7 @@ use crate::objects::{self, Objects};
 use crate::operator;
 use crate::writer::{Verified, Writer};
 use std::env;
+use std::path::Path;
 use std::process::{self, Command};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -105,6 +106,11 @@ impl Suite {
     /// From now on the ensemble is disturbed.
     pub(crate) fn disturb(&mut self) {
         self.idle = None;
+    }
+
+    /// Where the run's own files are.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// A writer of its own for a case, below `/root`.

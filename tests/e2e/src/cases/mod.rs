@@ -1,5 +1,6 @@
 //! The cases, in their order: first what a newcomer does, then faults, from mild to grave.
 
+mod boundaries;
 mod config;
 mod crash;
 mod deletion;
@@ -102,6 +103,10 @@ pub(crate) const ALL: &[(&str, Case)] = &[
     (
         "one_to_five_and_back_under_a_writer_loses_nothing_though_the_operator_dies",
         scale::case,
+    ),
+    (
+        "an_operator_killed_at_every_write_is_followed_by_one_that_ends_what_it_began",
+        boundaries::case,
     ),
     (
         "two_of_three_disks_lost_are_recovered_only_with_consent_and_keep_the_survivors_data",
