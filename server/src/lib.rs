@@ -2,13 +2,14 @@
 //!
 //! To be read in this order: `ids`, the numbers of the protocol; `jute`, the bytes; `proto` and
 //! `quorum_proto`, the records; `auth`, who someone is; the pure state machines `tree`, `txn`, `zab`
-//! and `sessions`; then the rooms that touch the world, `config`, `storage`, `service`, `net` and
+//! and `sessions`, and `departures`, who may stop; then the rooms that touch the world, `config`, `storage`, `service`, `net` and
 //! `admin`; and at last `node`, which owns everything and runs it, and `cli`.
 
 pub mod admin;
 pub mod auth;
 pub mod cli;
 pub mod config;
+pub mod departures;
 pub mod ensemble;
 pub mod ids;
 pub mod jute;

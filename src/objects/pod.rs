@@ -11,10 +11,10 @@ use crate::crd::spec::ImagePullPolicy;
 use crate::valid::ValidCluster;
 use k8s_openapi::api::core::v1::{
     Affinity, Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource,
-    HTTPGetAction, Lifecycle, LifecycleHandler, PodAffinityTerm, PodAntiAffinity,
+    ExecAction, HTTPGetAction, Lifecycle, LifecycleHandler, PodAffinityTerm, PodAntiAffinity,
     PodSecurityContext, PodSpec, PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile,
-    SecretVolumeSource, SecurityContext, SleepAction, TopologySpreadConstraint, Volume,
-    VolumeMount, WeightedPodAffinityTerm,
+    SecretVolumeSource, SecurityContext, TopologySpreadConstraint, Volume, VolumeMount,
+    WeightedPodAffinityTerm,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -29,6 +29,8 @@ const AUTH_VOLUME: &str = "auth";
 pub(super) const AUTH_DIRECTORY: &str = "/auth";
 /// How long a member that is to go serves on: kube-proxy hears of it within a second.
 const LEAVE_SECONDS: i64 = 2;
+/// How much of the grace is left for closing, however much the quorum needs the member.
+const CLOSE_SECONDS: i64 = 10;
 /// The name of the server's container.
 pub const CONTAINER: &str = "zookeeper";
 /// The name of the container that prepares the disk.
@@ -196,13 +198,26 @@ fn server(cluster: &ValidCluster) -> Container {
 
 /// A member that is to go serves on until the nodes have heard of it. One that
 /// closes at once is gone before the client service leads elsewhere: a client that
-/// reconnects then waits seconds for an address that no longer exists.
+/// reconnects then waits seconds for an address that no longer exists. It also stays
+/// for as long as the others are no quorum without it, which they are once another
+/// one is back; the operator itself takes nobody down before that.
 fn leave(cluster: &ValidCluster) -> Option<Lifecycle> {
+    let at_most = LEAVE_SECONDS.max(grace_seconds(cluster) - CLOSE_SECONDS);
+    let arguments = [
+        "/zookeeper-server",
+        "leave",
+        "/conf/zoo.cfg",
+        "--at-least",
+        &LEAVE_SECONDS.to_string(),
+        "--at-most",
+        &at_most.to_string(),
+    ]
+    .map(str::to_owned);
     // Where next to no time is granted to close, closing has all of it.
     (grace_seconds(cluster) > 2 * LEAVE_SECONDS).then(|| Lifecycle {
         pre_stop: Some(LifecycleHandler {
-            sleep: Some(SleepAction {
-                seconds: LEAVE_SECONDS,
+            exec: Some(ExecAction {
+                command: Some(arguments.into()),
             }),
             ..Default::default()
         }),

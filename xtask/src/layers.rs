@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use crate::project::Project;
 
 /// Rooms whose code decides and never acts; each is a file or a folder.
-const PURE_ROOMS: [&str; 17] = [
+const PURE_ROOMS: [&str; 18] = [
     "server/src/ids",
     "server/src/ensemble",
     "server/src/properties",
@@ -19,6 +19,7 @@ const PURE_ROOMS: [&str; 17] = [
     "server/src/zab",
     "server/src/tree",
     "server/src/txn",
+    "server/src/departures",
     "server/src/sessions",
     "server/src/room",
     "src/crd",

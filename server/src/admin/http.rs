@@ -3,6 +3,7 @@
 
 use super::backup::{Limits, restore, snapshot};
 use super::hand_over::hand_over;
+use super::leave::{self, leave};
 use super::pages::{self, Asked, NOT_SERVING};
 use super::{VERSION, commands};
 use crate::service::{LearnerStatus, MemberState, Service, Serving};
@@ -11,14 +12,14 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Html, IntoResponse, Json, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 
 /// How the admin port behaves.
@@ -58,6 +59,12 @@ pub(super) struct Admin {
     pub(super) limits: Limits,
     /// Set and read by people alone: it steers Java's log.
     pub(super) trace_mask: AtomicI64,
+    /// Since when it answers.
+    pub(super) started: Instant,
+    /// Where it answers, and the AdminServers of the other members.
+    pub(super) port: u16,
+    /// What was last told of a member that was asked to stop.
+    pub(super) told_of_leaving: leave::Told,
 }
 
 type Shared = State<Arc<Admin>>;
@@ -104,11 +111,15 @@ impl AdminServer {
             limits: Limits::new(settings.rate_limit),
             settings,
             trace_mask: AtomicI64::new(TRACE_MASK),
+            started: Instant::now(),
+            port: self.local_address()?.port(),
+            told_of_leaving: leave::Told::default(),
         });
         let mut app = Router::new()
             .route("/live", get(live))
             .route("/ready", get(ready))
             .route("/member", get(member))
+            .route("/leave", post(leave))
             .route(&commands, get(command).post(post_command));
         app = app.route(&url, get(list));
         if url != "/" {

@@ -6,6 +6,7 @@ mod commands;
 pub mod four_letter;
 mod hand_over;
 mod http;
+pub(crate) mod leave;
 mod pages;
 
 pub use http::{AdminServer, AdminSettings};

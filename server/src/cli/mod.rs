@@ -3,6 +3,7 @@
 mod compare;
 mod disk;
 mod init;
+mod leave;
 mod logging;
 mod memory;
 mod purge;
@@ -34,6 +35,8 @@ enum Command {
     Run(run::Run),
     /// Prepare a member's disk: directories, myid, the cluster's id, the marker to bootstrap.
     Init(init::Init),
+    /// Wait until this member may stop: as long as its ensemble needs it for a quorum.
+    Leave(leave::Leave),
     /// Delete old snapshots, and the transaction logs that none of the kept ones needs.
     Purge(purge::Purge),
     /// Look into snapshots, check and compare them.
@@ -51,6 +54,7 @@ pub fn main() -> ExitCode {
     match command {
         Command::Run(run) => run.execute(),
         Command::Init(init) => init.execute(),
+        Command::Leave(leave) => leave.execute(),
         Command::Purge(purge) => purge.execute(),
         Command::Snapshot(snapshot) => snapshot.execute(),
         Command::Txnlog(txnlog) => txnlog.execute(),

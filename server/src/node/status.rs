@@ -1,6 +1,7 @@
 //! What this member is, written for whoever asks from outside.
 
 use super::engine::{Engine, Order};
+use crate::departures::Departures;
 use crate::service::{LearnerStatus, MemberState, Role};
 use crate::zab::{self, Standing};
 use std::time::Instant;
@@ -49,5 +50,12 @@ impl Engine {
                 zxid: learner.acked,
             })
             .collect();
+        if status.state == MemberState::Leading {
+            let learners = status.learners.iter().map(|learner| learner.id);
+            let present = learners.chain([self.me]).collect();
+            status.departures.note(&present);
+        } else {
+            status.departures = Departures::default();
+        }
     }
 }

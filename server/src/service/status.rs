@@ -1,5 +1,6 @@
 //! What this member is right now: written by the node, read by whoever asks from outside.
 
+use crate::departures::Departures;
 use crate::ids::{Epoch, ServerId, Zxid};
 use std::time::Instant;
 
@@ -126,6 +127,8 @@ pub struct NodeStatus {
     pub successor: Option<ServerId>,
     /// On the leader: who follows. On a follower: who observes through it.
     pub learners: Vec<LearnerStatus>,
+    /// On the leader: who was asked to stop.
+    pub departures: Departures,
     /// Why it takes no part for now, as a full disk: a sentence for people.
     pub fault: Option<String>,
     /// When the node's loop last came round. `/live` fails where it is too old.
@@ -154,6 +157,7 @@ impl Default for NodeStatus {
             voters: Vec::new(),
             successor: None,
             learners: Vec::new(),
+            departures: Departures::default(),
             fault: None,
             heartbeat: Instant::now(),
             proposal_bytes: (-1, -1, -1),

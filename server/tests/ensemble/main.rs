@@ -3,6 +3,7 @@
 mod backup;
 mod full_disk;
 mod harness;
+mod leave;
 mod observers;
 mod read_only;
 mod reconfig;

@@ -4,19 +4,29 @@ use crate::Outcome;
 use crate::ensemble::{self, Ensemble};
 use crate::operator;
 use crate::suite::Suite;
-use crate::wait::{ensure, until};
+use crate::wait::{ensure, given_the_load, until};
 use crate::writer::{Writer, now};
 use std::time::{Duration, Instant};
+
+/// The longest time without an acknowledged write while two of three are asked to stop, in seconds.
+const GAP_MAX: f64 = 1.0;
 
 pub(super) fn case(suite: &mut Suite) -> Outcome {
     let first = suite.ensemble()?;
     suite.disturb();
     let warned = ensemble::warnings(&suite.kube)?;
     let writer = suite.writer(&first, "deletion", 150)?;
-    let mut current = delete(suite, &writer, &first, &first.leader.clone(), "the leader")?;
-    for member in &first.members {
-        current = delete(suite, &writer, &current, &member.pod, "each in turn")?;
-    }
+    let leader = first.leader.clone();
+    let current = delete(suite, &writer, &first, &[&leader], "the leader")?;
+    let others = first.members.iter().map(|member| member.pod.as_str());
+    let others: Vec<&str> = others.filter(|pod| *pod != leader).collect();
+    let began = now();
+    let current = delete(suite, &writer, &current, &others, "two of three at once")?;
+    // One goes first: the other is held until that one is back, for the quorum's sake.
+    let gap = writer.longest_gap_since(began);
+    ensure(gap < given_the_load(GAP_MAX), || {
+        format!("two of three were deleted at once, and no write succeeded for {gap:.2} s")
+    })?;
     let began = now();
     let operators = operator::pods(&suite.kube)?;
     for pod in &operators {
@@ -58,22 +68,30 @@ fn delete(
     suite: &Suite,
     writer: &Writer,
     current: &Ensemble,
-    pod: &str,
+    pods: &[&str],
     which: &str,
 ) -> Outcome<Ensemble> {
-    let uid = current.member(pod)?.uid.clone();
+    let mut gone = Vec::new();
+    for pod in pods {
+        gone.push(current.member(pod)?.uid.as_str());
+    }
     let (began, started) = (now(), Instant::now());
-    suite.kube.run(&["delete", "pod", pod, "--wait=false"])?;
-    let after = ensemble::await_replaced(&suite.kube, &suite.environment, &[&uid])?;
+    let mut command = vec!["delete", "pod", "--wait=false"];
+    command.extend(pods);
+    suite.kube.run(&command)?;
+    let after = ensemble::await_replaced(&suite.kube, &suite.environment, &gone)?;
     println!(
-        "  {pod} ({which}) deleted and serving again after {:.1} s; longest gap {:.2} s",
+        "  {} ({which}) deleted and serving again after {:.1} s; longest gap {:.2} s",
+        pods.join(", "),
         started.elapsed().as_secs_f32(),
         writer.longest_gap_since(began)
     );
-    let replaced = after.member(pod)?;
-    ensure(replaced.uid != uid, || {
-        format!("{pod} is still the same pod")
-    })?;
+    for (pod, uid) in pods.iter().zip(gone) {
+        let replaced = after.member(pod)?;
+        ensure(replaced.uid != uid, || {
+            format!("{pod} is still the same pod")
+        })?;
+    }
     same_disks(current, &after)?;
     Ok(after)
 }
