@@ -55,8 +55,8 @@ pub enum Verdict {
 pub enum Spared {
     /// It has no vote.
     NoVote,
-    /// Nobody else could take over, however long it waited.
-    OnlyVoter,
+    /// The others are no quorum without it even if all of them serve: nothing is to be waited for.
+    NeverSpared,
     /// All were asked to stop: there is nobody to stay for.
     EveryoneLeaves,
 }
@@ -65,7 +65,7 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Verdict::Free(Spared::NoVote) => f.write_str("it has no vote"),
-            Verdict::Free(Spared::OnlyVoter) => f.write_str("it is the only voter"),
+            Verdict::Free(Spared::NeverSpared) => f.write_str("so few voters can never spare it"),
             Verdict::Free(Spared::EveryoneLeaves) => f.write_str("every voter is asked to stop"),
             Verdict::Go => f.write_str("the others are a quorum without it"),
             Verdict::Hold(staying) => {
@@ -84,8 +84,9 @@ impl Departures {
         if !membership.is_voter(who) {
             return Verdict::Free(Spared::NoVote);
         }
-        if membership.voters().len() == 1 {
-            return Verdict::Free(Spared::OnlyVoter);
+        let others = membership.voters().iter().copied().filter(|id| *id != who);
+        if !membership.is_quorum(others) {
+            return Verdict::Free(Spared::NeverSpared);
         }
         let known = |departure: &Departure| now.saturating_sub(departure.asked) < FORGOTTEN;
         self.asked.retain(|_, departure| known(departure));
@@ -169,7 +170,6 @@ mod tests {
             (&[1, 2, 3], &[1, 2], 2, false),
             // It serves nobody: it can't be missed.
             (&[1, 2, 3], &[1, 2], 3, true),
-            (&[1, 2], &[1, 2], 2, false),
             (&[1, 2, 3, 4], &[1, 2, 3, 4], 4, true),
             (&[1, 2, 3, 4], &[1, 2, 3], 3, false),
             (&[1, 2, 3, 4, 5], &[1, 2, 3, 4], 2, true),
@@ -184,8 +184,10 @@ mod tests {
 
     #[test]
     fn those_whom_nobody_needs_are_never_held() {
-        let mut scene = Scene::of(&[1]);
-        assert_eq!(scene.ask(1), Verdict::Free(Spared::OnlyVoter));
+        for voters in [&[1][..], &[1, 2]] {
+            let mut scene = Scene::of(voters);
+            assert_eq!(scene.ask(1), Verdict::Free(Spared::NeverSpared));
+        }
         let mut scene = Scene::of(&[1, 2, 3]);
         scene.serve(&[1, 2]);
         assert_eq!(scene.ask(9), Verdict::Free(Spared::NoVote));

@@ -20,9 +20,16 @@ pub(super) fn case(suite: &mut Suite) -> Outcome {
         let claim = format!("data-{pod}");
         suite.kube.run(&["delete", "pvc", &claim, "--wait=false"])?;
     }
-    suite
-        .kube
-        .run(&["delete", "pod", &lost[0], &lost[1], "--wait=false"])?;
+    // With time to stop in order, the second would wait for the first, which would learn all there is
+    // from the others. Machines that fail ask nobody.
+    suite.kube.run(&[
+        "delete",
+        "pod",
+        &lost[0],
+        &lost[1],
+        "--grace-period=1",
+        "--wait=false",
+    ])?;
     let message = until("the conditions tell what is lost", READY_MAX, || {
         let resource = suite.kube.get(&["zk", NAME])?;
         match condition(&resource, "Degraded") {
