@@ -68,6 +68,9 @@ impl fmt::Display for Verdict {
             Verdict::Free(Spared::NeverSpared) => f.write_str("so few voters can never spare it"),
             Verdict::Free(Spared::EveryoneLeaves) => f.write_str("every voter is asked to stop"),
             Verdict::Go => f.write_str("the others are a quorum without it"),
+            Verdict::Hold(staying) if staying.is_empty() => {
+                f.write_str("the others are no quorum without it: nobody stays")
+            }
             Verdict::Hold(staying) => {
                 let ids: Vec<String> = staying.iter().map(ServerId::to_string).collect();
                 let ids = ids.join(", ");
