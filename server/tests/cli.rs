@@ -280,6 +280,72 @@ fn a_log_is_trimmed_behind_a_transaction_and_behind_the_last_whole_one() {
     assert_eq!(fs::read(&log).unwrap(), trimmed);
 }
 
+/// A log of these records of another one, each changed in the last byte of its time where that is
+/// asked for. Source of the form: `FileTxnLog.java`.
+fn log_of(
+    bytes: &[u8],
+    wanted: impl Fn(usize) -> bool,
+    changed: impl Fn(usize) -> bool,
+) -> Vec<u8> {
+    let (mut log, mut at) = (bytes[..16].to_vec(), 16);
+    for number in 1.. {
+        let len = u32::from_be_bytes(bytes[at + 8..at + 12].try_into().unwrap());
+        let (payload, end) = (at + 12, at + 12 + len as usize + 1);
+        if len == 0 {
+            break;
+        }
+        if wanted(number) {
+            let mut payload = bytes[payload..end - 1].to_vec();
+            payload[27] ^= u8::from(changed(number));
+            let (a, b) = payload.iter().fold((1_u64, 0_u64), |(a, b), byte| {
+                let a = (a + u64::from(*byte)) % 65_521;
+                (a, (b + a) % 65_521)
+            });
+            log.extend((b << 16 | a).to_be_bytes());
+            log.extend(len.to_be_bytes());
+            log.extend(payload);
+            log.push(0x42);
+        }
+        at = end;
+    }
+    log.extend([0; 64]);
+    log
+}
+
+#[test]
+fn logs_are_compared_as_far_as_both_reach() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = golden("version-2/log.1");
+    let bytes = fs::read(&whole).unwrap();
+    let make = |name: &str, wanted: &dyn Fn(usize) -> bool, changed: &dyn Fn(usize) -> bool| {
+        let path = dir.path().join(name);
+        fs::write(&path, log_of(&bytes, wanted, changed)).unwrap();
+        path.display().to_string()
+    };
+    let part = make("log.5", &|number| (5..=16).contains(&number), &|_| false);
+    let output = server(&["txnlog", "compare", &whole, &part]);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(
+        stdout(&output),
+        "0x1 to 0x17, 0x5 to 0x10: 12 the same, 0 only left, 0 only right, 0 changed\n"
+    );
+    let other = make("log.1", &|number| number != 7, &|number| number == 9);
+    let output = server(&["txnlog", "compare", &whole, &other]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        stdout(&output),
+        "- 0x7\n~ 0x9 header\n0x1 to 0x17, 0x1 to 0x17: 21 the same, 1 only left, 0 only right, 1 changed\n"
+    );
+    let output = server(&["txnlog", "compare", "-o", "json", &other, &whole]);
+    let text = stdout(&output);
+    let first: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    assert_eq!(
+        (&first["zxid"], &first["in"]),
+        (&"0x7".into(), &"right".into())
+    );
+    assert!(text.ends_with("\"same\":21}\n"), "{text}");
+}
+
 #[test]
 fn snapshots_are_compared_node_by_node_and_by_subtree() {
     let (old, new) = (

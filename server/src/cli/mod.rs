@@ -1,6 +1,7 @@
 //! The command line: one file for each command.
 
 mod compare;
+mod compare_logs;
 mod disk;
 mod init;
 mod leave;

@@ -1,5 +1,6 @@
 //! `zookeeper-server txnlog`: what is in the transaction log, and whether it is whole.
 
+use super::compare_logs::CompareLogs;
 use super::disk::{Output, PrintError, Printing, listing, time, with_version};
 use super::trim::Trim;
 use crate::ids::Zxid;
@@ -20,6 +21,8 @@ pub(super) enum TxnLog {
     Dump(Dump),
     /// Check every transaction's checksum, and that none is missing between two.
     Verify(Verify),
+    /// Print where two logs part, as far as both reach; exits with 1 where they do.
+    Compare(CompareLogs),
     /// Leave out what stands behind a transaction, or behind the last whole one.
     Trim(Trim),
 }
@@ -50,12 +53,13 @@ impl TxnLog {
         match self {
             TxnLog::Dump(dump) => listing(|out| dump.write(out)),
             TxnLog::Verify(verify) => listing(|out| verify.write(out)),
+            TxnLog::Compare(compare) => listing(|out| compare.write(out)),
             TxnLog::Trim(trim) => listing(|out| trim.write(out)),
         }
     }
 }
 
-fn open(path: &Path, from: Zxid) -> Result<LogReader, StorageError> {
+pub(super) fn open(path: &Path, from: Zxid) -> Result<LogReader, StorageError> {
     if path.is_dir() {
         read_log(&with_version(path), from)
     } else {
