@@ -2,9 +2,9 @@
 
 use super::Service;
 use super::connection::{CloseReason, ConnState, Connection, Phase, Queued};
+use super::incoming::short_name;
 use super::reads::WatchAccess;
 use super::registry::Registry;
-use super::serve::short_name;
 use super::stats::Latency;
 use crate::ids::{ConnId, Xid};
 use crate::jute::Reader;
