@@ -3,6 +3,7 @@
 
 use super::engine::Peers;
 use super::membership;
+use crate::config::QuorumConfig;
 use crate::ensemble::HostPort;
 use crate::ids::ServerId;
 use crate::net::peer::Destination;
@@ -17,15 +18,43 @@ pub(super) struct Masters {
     shuffle: RandomState,
     /// Attempts made so far: each begins with the next follower.
     attempts: usize,
+    /// `observer.election.DelayMs`: up to so long an observer waits that has lost its leader.
+    election_delay_ms: u32,
+    /// `observer.reconnectDelayMs`: up to so long it waits before it asks those again that it has
+    /// asked already; the leader every time.
+    reconnect_delay_ms: u32,
 }
 
 impl Masters {
-    pub(super) fn new(port: Option<u16>) -> Self {
+    pub(super) fn new(config: &QuorumConfig) -> Self {
         Masters {
-            port,
+            port: config.observer_master_port,
             shuffle: RandomState::new(),
             attempts: 0,
+            election_delay_ms: config.observer_election_delay_ms,
+            reconnect_delay_ms: config.observer_reconnect_delay_ms,
         }
+    }
+
+    /// How long this attempt is put off, another time at each observer, so that they don't come all
+    /// at once. Source: `Observer.java` waitForReconnectDelay and waitForObserverElectionDelay,
+    /// `QuorumPeer.java` findLearnerMaster.
+    fn delay(&self, followers: usize) -> Duration {
+        let within = |limit_ms: u32, salt: u8| {
+            let random = self.shuffle.hash_one((self.attempts, salt));
+            random % u64::from(limit_ms.max(1))
+        };
+        // The first time it has lost nobody.
+        let mut ms = 0;
+        if self.attempts > 0 {
+            ms += within(self.election_delay_ms, 0);
+        }
+        let asks_again =
+            followers == 0 || (self.attempts > 0 && self.attempts.is_multiple_of(followers));
+        if asks_again {
+            ms += within(self.reconnect_delay_ms, 1);
+        }
+        Duration::from_millis(ms)
     }
 
     /// The followers in the order of this attempt.
@@ -46,24 +75,29 @@ impl Peers {
     /// leader is the one voter.
     pub(super) fn destinations(&mut self, leader: ServerId, observes: bool) -> Vec<Destination> {
         let mut destinations = Vec::new();
-        if let (true, Some(port)) = (observes, self.masters.port) {
+        let mut delay = Duration::ZERO;
+        if observes {
+            let port = self.masters.port;
             let voters = self.active.voters().map(|voter| voter.id);
-            let followers = voters.filter(|id| *id != leader).collect();
-            for id in self.masters.next(followers) {
+            let hosts = voters.filter(|id| *id != leader && port.is_some());
+            let hosts = hosts.collect::<Vec<_>>();
+            delay = self.masters.delay(hosts.len());
+            let hosts = self.masters.next(hosts);
+            for (id, port) in hosts.into_iter().zip(port.into_iter().cycle()) {
                 if let Some(member) = self.active.members.get(&id) {
                     destinations.push(Destination {
                         address: HostPort::new(member.address().host.clone(), port),
                         seen: self.election.seen(id),
-                        after: Duration::ZERO,
+                        after: delay,
                     });
                 }
             }
         }
         // Followers begin to serve observers a moment after the leader has a quorum.
         let after = if destinations.is_empty() {
-            Duration::ZERO
+            delay
         } else {
-            self.link_settings.patience / 2
+            delay + self.link_settings.patience / 2
         };
         if let Some(address) = self.quorum_addresses.get(&leader) {
             destinations.push(Destination {
@@ -89,10 +123,42 @@ impl Peers {
 mod tests {
     use super::*;
 
+    fn masters(election_delay_ms: u32, reconnect_delay_ms: u32) -> Masters {
+        Masters {
+            port: Some(1),
+            shuffle: RandomState::new(),
+            attempts: 0,
+            election_delay_ms,
+            reconnect_delay_ms,
+        }
+    }
+
+    #[test]
+    fn an_observer_that_has_lost_its_leader_waits_and_longer_before_it_asks_anybody_again() {
+        let ms = |masters: &Masters, followers| masters.delay(followers).as_millis();
+        let mut masters = masters(100, 1_000_000_000);
+        assert_eq!(ms(&masters, 2), 0);
+        masters.attempts = 1;
+        assert!(ms(&masters, 2) < 100);
+        masters.attempts = 2;
+        // One in ten million times it is not.
+        assert!(ms(&masters, 2) >= 100);
+        assert!(ms(&masters, 0) >= 100);
+        let delays = (1..50).map(|attempts| {
+            masters.attempts = attempts;
+            ms(&masters, 100)
+        });
+        let delays = delays.collect::<std::collections::BTreeSet<_>>();
+        assert!(delays.len() > 10, "{delays:?}");
+        masters.election_delay_ms = 0;
+        masters.reconnect_delay_ms = 0;
+        assert_eq!(ms(&masters, 0), 0);
+    }
+
     #[test]
     fn each_attempt_begins_with_the_next_follower_and_names_them_all() {
         let followers = [1, 2, 3].map(ServerId).to_vec();
-        let mut masters = Masters::new(Some(1));
+        let mut masters = masters(0, 0);
         let attempts = (0..4).map(|_| masters.next(followers.clone()));
         let attempts = attempts.collect::<Vec<_>>();
         for attempt in &attempts {

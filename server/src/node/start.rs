@@ -379,7 +379,7 @@ async fn connect_peers(
             .iter()
             .map(|(id, member)| (*id, member.address().quorum()))
             .collect::<BTreeMap<_, _>>(),
-        masters: Masters::new(config.quorum.observer_master_port),
+        masters: Masters::new(&config.quorum),
         active: config.ensemble.clone(),
         seen: config.ensemble_next.clone(),
         files: DynamicConfigFiles::new(config.dynamic.clone(), config.file.clone()),
