@@ -78,6 +78,17 @@ impl Engine {
         }
     }
 
+    /// A peer says that a configuration has been proposed that we don't have.
+    pub(super) fn config_heard(&mut self, heard: Option<&Config>) {
+        if let Some(heard) = heard {
+            info!(version = %heard.version, "another member has a newer configuration, which is not in force");
+        }
+        if let Some(peers) = &mut self.peers {
+            peers.heard = heard.map(parsed);
+            peers.meet();
+        }
+    }
+
     /// A configuration is in force from now on.
     pub(super) fn config_activated(&mut self, config: &Arc<Config>) {
         info!(version = %config.version, members = ?config.membership.voters(), observers = ?config.membership.observers(), "the configuration is in force");
@@ -88,7 +99,11 @@ impl Engine {
             status.config_text.clone_from(&config.text);
         }
         let Some(peers) = &mut self.peers else { return };
-        let ensemble = parsed(config);
+        let seen = peers.seen.take_if(|seen| seen.version <= config.version.0);
+        let is_passed = seen.is_some();
+        // What was proposed has been read already.
+        let known = seen.filter(|seen| seen.version == config.version.0);
+        let ensemble = known.unwrap_or_else(|| parsed(config));
         let own = ensemble.members.get(&self.me);
         let lists_client = own.is_some_and(|own| own.client.is_some());
         match peers
@@ -101,15 +116,8 @@ impl Engine {
             }
             Err(error) => error!(%error, "the configuration is not kept"),
         }
-        if peers
-            .seen
-            .as_ref()
-            .is_some_and(|seen| seen.version <= ensemble.version)
-        {
-            peers.seen = None;
-            if let Err(error) = peers.files.set_next(None) {
-                warn!(%error, "the file of the proposed configuration stays behind");
-            }
+        if is_passed && let Err(error) = peers.files.set_next(None) {
+            warn!(%error, "the file of the proposed configuration stays behind");
         }
         if let Some(own) = own {
             peers.move_to(own.address());
@@ -172,12 +180,13 @@ impl Peers {
         self.own = own.clone();
     }
 
-    /// Talks to the members of both configurations, and to nobody else.
-    fn meet(&mut self) {
+    /// Talks to the members of the configurations that there are, and to nobody else.
+    pub(super) fn meet(&mut self) {
         let mut election: BTreeMap<ServerId, HostPort> = BTreeMap::new();
         self.quorum_addresses.clear();
-        let both = self.seen.iter().chain([&self.active]);
-        for member in both.flat_map(|ensemble| ensemble.members.values()) {
+        // Later ones take the place of those before them.
+        let all = self.heard.iter().chain(&self.seen).chain([&self.active]);
+        for member in all.flat_map(|ensemble| ensemble.members.values()) {
             election.insert(member.id, member.address().election());
             self.quorum_addresses
                 .insert(member.id, member.address().quorum());

@@ -21,6 +21,7 @@ mod local_sessions;
 mod log_thread;
 mod masters;
 mod membership;
+mod outputs;
 mod read_only;
 mod requests;
 mod settings;

@@ -347,11 +347,7 @@ async fn connect_peers(
         me,
         own.election().to_string(),
         &election_bind,
-        config
-            .ensemble
-            .members
-            .iter()
-            .map(|(id, member)| (*id, member.address().election())),
+        [],
         dial_timeout,
         Arc::clone(&sink),
     )
@@ -370,18 +366,14 @@ async fn connect_peers(
             source,
         })?;
     info!(election = %election_bind, quorum = %quorum_bind, "listening for members");
-    Ok(Peers {
+    let mut peers = Peers {
         election,
         learners: LearnerNet::start(listener, patience, data_max, Arc::clone(&sink)),
-        quorum_addresses: config
-            .ensemble
-            .members
-            .iter()
-            .map(|(id, member)| (*id, member.address().quorum()))
-            .collect::<BTreeMap<_, _>>(),
+        quorum_addresses: BTreeMap::new(),
         masters: Masters::new(&config.quorum),
         active: config.ensemble.clone(),
         seen: config.ensemble_next.clone(),
+        heard: None,
         files: DynamicConfigFiles::new(config.dynamic.clone(), config.file.clone()),
         standalone_enabled: config.standalone_enabled,
         own,
@@ -395,5 +387,8 @@ async fn connect_peers(
         sink,
         runtime: tokio::runtime::Handle::current(),
         epochs,
-    })
+    };
+    // A configuration that was proposed before it died may be what it needs somebody of.
+    peers.meet();
+    Ok(peers)
 }

@@ -11,6 +11,11 @@ const LEGACY_28: usize = 28;
 /// Bytes of the form without version.
 const LEGACY_40: usize = 40;
 
+/// Behind the configuration's text and before one that is only proposed, each line of which is a
+/// comment too: Apache's members, which know nothing of it, read past it.
+/// Source: `FastLeaderElection.java` WorkerReceiver, `QuorumPeer.java` configFromString.
+const PROPOSED: &str = "\n#proposed\n#";
+
 /// Why a notification is ignored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotificationError {
@@ -42,8 +47,23 @@ pub fn encode_notification(notification: &Notification) -> Vec<u8> {
     out.long(notification.vote.round);
     out.long(notification.vote.peer_epoch.0);
     out.int(VERSION);
-    out.string(&notification.config_text);
+    if notification.proposed_text.is_empty() {
+        out.string(&notification.config_text);
+    } else {
+        let proposed = notification.proposed_text.replace('\n', "\n#");
+        out.string(&format!("{}{PROPOSED}{proposed}", notification.config_text));
+    }
     out.into_vec()
+}
+
+/// The configuration in force and the proposed one, if there is one.
+fn split_texts(mut text: String) -> (String, String) {
+    let Some(at) = text.find(PROPOSED) else {
+        return (text, String::new());
+    };
+    let proposed = text[at + PROPOSED.len()..].replace("\n#", "\n");
+    text.truncate(at);
+    (text, proposed)
 }
 
 /// Reads a frame's body, today's form or one of the two before it.
@@ -92,10 +112,12 @@ pub fn decode_notification(body: &[u8]) -> Result<Notification, NotificationErro
         3 => PeerState::Observing,
         other => return Err(NotificationError::State(other)),
     };
+    let (config_text, proposed_text) = split_texts(config_text);
     Ok(Notification {
         state,
         vote,
         config_text,
+        proposed_text,
     })
 }
 
@@ -113,7 +135,22 @@ mod tests {
                 round: 9,
             },
             config_text: "server.1=a:2888:3888:participant\nversion=0".into(),
+            proposed_text: String::new(),
         }
+    }
+
+    #[test]
+    fn a_proposed_configuration_is_read_back_and_a_comment_to_who_does_not_know_of_it() {
+        let mut notification = sample();
+        notification.proposed_text =
+            "server.1=a:2888:3888:participant\nserver.2=b:2888:3888:participant\nversion=100000007"
+                .into();
+        let bytes = encode_notification(&notification);
+        assert_eq!(decode_notification(&bytes).as_ref(), Ok(&notification));
+        let text = std::str::from_utf8(&bytes[44..]).unwrap();
+        let read = |text| crate::ensemble::Ensemble::parse(text).unwrap();
+        assert_eq!(read(text), read(&notification.config_text));
+        assert_eq!(read(text).members.len(), 1);
     }
 
     #[test]

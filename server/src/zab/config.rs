@@ -76,6 +76,9 @@ pub(super) struct Configs {
     active: Arc<Config>,
     /// Newer, proposed, and not known to be committed.
     seen: Option<Arc<Config>>,
+    /// Newer than both, and in a voter's log, which may need our help to elect one whom only that
+    /// configuration gives a vote. It counts for nothing else: we have not got it.
+    heard: Option<Arc<Config>>,
 }
 
 impl Configs {
@@ -84,6 +87,7 @@ impl Configs {
         Configs {
             active: Arc::new(active),
             seen: seen.map(Arc::new),
+            heard: None,
         }
     }
 
@@ -100,12 +104,11 @@ impl Configs {
         self.seen.as_ref().unwrap_or(&self.active)
     }
 
-    /// Whether these are a quorum, of the configuration in force and of the proposed one. Java asks
+    /// Whether those that `counts` is true of are a quorum, of the configuration in force and of the proposed one. Java asks
     /// both for votes, NEWLEADER and proposals; we do for epochs too, or two leaders could agree on
     /// the same epoch with quorums that share nobody.
-    pub(super) fn is_quorum(&self, ids: impl IntoIterator<Item = ServerId>) -> bool {
-        let ids = ids.into_iter().collect::<BTreeSet<_>>();
-        let of = |config: &Arc<Config>| config.membership.is_quorum(ids.iter().copied());
+    pub(super) fn is_quorum_of(&self, counts: impl Fn(ServerId) -> bool) -> bool {
+        let of = |config: &Arc<Config>| config.membership.is_quorum_of(&counts);
         of(&self.active) && self.seen.iter().all(of)
     }
 
@@ -138,6 +141,21 @@ impl Configs {
     pub(super) fn may_lead(&self, id: ServerId) -> bool {
         self.active.membership.may_lead(id)
             || (self.is_voter(id) && !self.active.membership.is_voter(id))
+    }
+
+    /// Whether only a configuration that we know by hearsay lets `id` lead.
+    pub(super) fn may_lead_as_heard(&self, id: ServerId) -> bool {
+        let heard = self.heard.as_ref();
+        !self.is_voter(id) && heard.is_some_and(|heard| heard.membership.may_lead(id))
+    }
+
+    /// Whose help an election may need: who votes by either, or would by one that we have heard of.
+    pub(super) fn electors(&self) -> BTreeSet<ServerId> {
+        let mut electors = self.voters();
+        if let Some(heard) = &self.heard {
+            electors.extend(heard.membership.voters());
+        }
+        electors
     }
 
     /// What `id` learns as. Who is in no configuration follows without a vote, as one that is about
@@ -181,9 +199,47 @@ impl Core {
         if config.version <= self.configs.active.version {
             return;
         }
+        self.forget_heard_until(config.version, out);
         let config = Arc::new(config);
         self.configs.seen = Some(Arc::clone(&config));
         out.push(Output::ConfigSeen(Some(config)));
+    }
+
+    /// A peer has a configuration in its log that we may not have. A voter alone is believed, and
+    /// only that somebody may lead and where it is: whoever leads asks a quorum of all configurations
+    /// that it has, as ever.
+    pub(super) fn hear(&mut self, from: ServerId, text: &str, out: &mut Vec<Output>) {
+        let configs = &self.configs;
+        let known = configs.heard.iter().chain(&configs.seen);
+        if text.is_empty()
+            || !self.settings.reconfig_enabled
+            || !configs.active.membership.is_voter(from)
+            || known.into_iter().any(|known| known.text == text)
+        {
+            return;
+        }
+        let newest = configs.heard.as_ref().unwrap_or(configs.newest()).version;
+        if let Some(told) = (self.settings.codec.of_text)(text)
+            && told.version > newest
+        {
+            let told = Arc::new(told);
+            self.configs.heard = Some(Arc::clone(&told));
+            out.push(Output::ConfigHeard(Some(told)));
+        }
+    }
+
+    /// What we have heard of matters no longer: we have it or a newer one, or a leader that will tell.
+    pub(super) fn forget_heard(&mut self, out: &mut Vec<Output>) {
+        if self.configs.heard.take().is_some() {
+            out.push(Output::ConfigHeard(None));
+        }
+    }
+
+    fn forget_heard_until(&mut self, version: Zxid, out: &mut Vec<Output>) {
+        let heard = self.configs.heard.as_ref();
+        if heard.is_some_and(|heard| heard.version <= version) {
+            self.forget_heard(out);
+        }
     }
 
     /// The log may hold a newer configuration than the files beside it, or may have lost the
@@ -242,6 +298,7 @@ impl Core {
         {
             self.configs.seen = None;
         }
+        self.forget_heard_until(config.version, out);
         self.configs.active = Arc::clone(&config);
         out.push(Output::ConfigActivated(config));
         Activated {

@@ -67,6 +67,9 @@ pub struct Notification {
     pub vote: Vote,
     /// Its configuration as text; empty in legacy forms.
     pub config_text: String,
+    /// One that has been proposed and that it does not know to be in force; empty where there is
+    /// none, and from members of Apache's, which don't tell.
+    pub proposed_text: String,
 }
 
 /// The election's memory; lives as long as the process, since rounds only go up.
@@ -183,7 +186,7 @@ impl Election {
 
     fn notify_all(&mut self, core: &Core, now: NowMs, out: &mut Vec<Output>) {
         self.resend_at = now.plus(self.resend_ms);
-        for to in core.configs.voters() {
+        for to in core.configs.electors() {
             if to != core.settings.me {
                 out.push(Output::Notify {
                     to,
@@ -198,6 +201,10 @@ impl Election {
             state,
             vote: self.proposal,
             config_text: core.configs.active().text.clone(),
+            proposed_text: core
+                .configs
+                .seen()
+                .map_or_else(String::new, |seen| seen.text.clone()),
         }
     }
 
@@ -254,11 +261,10 @@ impl Election {
                     });
                 }
                 // A disk that was never initialised neither votes nor is voted for.
-                if lags
-                    || !(configs.may_lead(vote.leader) || vouches(core, from, vote.leader))
-                    || vote.zxid == UNINITIALIZED
-                    || is_uninitialized_voter(core)
-                {
+                let may_lead = configs.may_lead(vote.leader)
+                    || configs.may_lead_as_heard(vote.leader)
+                    || vouches(core, from, vote.leader);
+                if lags || !may_lead || vote.zxid == UNINITIALIZED || is_uninitialized_voter(core) {
                     return;
                 }
                 if vote.round > self.round || (goes_along && vote.round != self.round) {
@@ -305,9 +311,8 @@ impl Election {
         votes: &BTreeMap<ServerId, (Vote, PeerState)>,
         vote: &Vote,
     ) -> bool {
-        let followers = votes
-            .iter()
-            .filter(|(_, (other, state))| {
+        let follows = |id| {
+            votes.get(&id).is_some_and(|(other, state)| {
                 // Members that have a leader agree by leader and epoch alone (ZOOKEEPER-1805);
                 // those that look must share the vote.
                 if *state == PeerState::Looking {
@@ -316,7 +321,7 @@ impl Election {
                     other.leader == vote.leader && other.peer_epoch == vote.peer_epoch
                 }
             })
-            .map(|(id, _)| *id);
+        };
         let leads = if vote.leader == core.settings.me {
             // Whoever still follows us followed a log that this disk may have lost.
             vote.round == self.round && !is_uninitialized_voter(core)
@@ -327,7 +332,7 @@ impl Election {
         };
         // By the configuration in force alone: who has a proposed one in a tail that this leader does
         // not have would never be led to it by the quorum of both.
-        leads && core.configs.active().membership.is_quorum(followers)
+        leads && core.configs.active().membership.is_quorum_of(follows)
     }
 
     fn join(&mut self, vote: Vote) {
@@ -338,21 +343,16 @@ impl Election {
     /// Counts the votes for our proposal.
     fn count(&mut self, core: &Core, now: NowMs) {
         let configs = &core.configs;
-        let supporters = self
-            .received
-            .iter()
-            .filter(|(_, (vote, _))| *vote == self.proposal)
-            .map(|(id, _)| *id)
-            .filter(|id| configs.is_voter(*id))
-            .collect::<Vec<_>>();
+        let supports = |id| {
+            let vote = self.received.get(&id);
+            vote.is_some_and(|(vote, _)| *vote == self.proposal)
+        };
         if self.proposal.leader == NOBODY || self.proposal.zxid == UNINITIALIZED {
             return;
         }
-        let departed = self
-            .departed
-            .filter(|id| configs.is_voter(*id) && !supporters.contains(id));
-        let quorum = configs.is_quorum(supporters.iter().copied());
-        if quorum && supporters.len() + departed.iter().len() == configs.voters().len() {
+        let quorum = configs.is_quorum_of(supports);
+        let is_settled = |id: &ServerId| supports(*id) || self.departed == Some(*id);
+        if quorum && configs.voters().iter().all(is_settled) {
             // Nobody is left who could know a better one; who has just lost its quorum is not
             // waited for.
             self.finalize_at = Some(now);
@@ -406,8 +406,7 @@ impl Election {
         } else {
             self.moved_on.remove(&from);
         }
-        let voters = configs.voters();
-        !configs.is_quorum(voters.difference(&self.moved_on).copied())
+        !configs.is_quorum_of(|id| !self.moved_on.contains(&id))
     }
 
     /// Whether the sender looks for a leader in a later round than ours.

@@ -144,6 +144,9 @@ pub enum Output {
     /// A configuration has been proposed, or, `None`, what was proposed does not count any longer:
     /// keep it on disk, before anything behind this, until it is in force.
     ConfigSeen(Option<Arc<Config>>),
+    /// A peer says that this configuration has been proposed, or, `None`, what it said does not matter
+    /// any longer. We don't have it: keep nothing of it, only talk to its members too.
+    ConfigHeard(Option<Arc<Config>>),
     /// This configuration is in force: keep it on disk in place of the last one, and talk to its
     /// members.
     ConfigActivated(Arc<Config>),

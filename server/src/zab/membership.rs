@@ -90,12 +90,16 @@ impl Membership {
 
     /// Whether these members, of whom only voters count, are a quorum.
     pub fn is_quorum(&self, ids: impl IntoIterator<Item = ServerId>) -> bool {
-        let ids = ids
-            .into_iter()
-            .filter(|id| self.is_voter(*id))
-            .collect::<BTreeSet<_>>();
+        let ids = ids.into_iter().collect::<BTreeSet<_>>();
+        self.is_quorum_of(|id| ids.contains(&id))
+    }
+
+    /// Whether the voters that `counts` is true of are a quorum. A leader asks at every
+    /// acknowledgement, so nothing is collected for it.
+    pub fn is_quorum_of(&self, counts: impl Fn(ServerId) -> bool) -> bool {
         if self.groups.is_empty() {
-            return ids.len() > self.voters.len() / 2;
+            let counted = self.voters.iter().filter(|id| counts(**id)).count();
+            return counted > self.voters.len() / 2;
         }
         let won = self
             .groups
@@ -104,7 +108,7 @@ impl Membership {
                 let all = group.values().sum::<i64>();
                 let given = group
                     .iter()
-                    .filter(|(id, _)| ids.contains(id))
+                    .filter(|(id, _)| self.is_voter(**id) && counts(**id))
                     .map(|(_, weight)| *weight)
                     .sum::<i64>();
                 given > all / 2

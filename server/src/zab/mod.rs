@@ -29,9 +29,11 @@ mod leader;
 mod learner;
 mod membership;
 mod message;
+mod settings;
 mod sync;
 #[cfg(test)]
 mod tests;
+mod view;
 
 pub use config::{Codec, Config};
 pub use election::{Notification, PeerState, Vote};
@@ -40,8 +42,9 @@ pub use io::{Input, Output};
 pub use leader::LearnerView;
 pub use membership::{Membership, Role};
 pub use message::{LeaderMessage, LearnerMessage};
+pub use settings::{Durable, Settings};
 
-use crate::ids::{Epoch, ServerId, Zxid};
+use crate::ids::{Epoch, ServerId};
 use config::Configs;
 use election::{Begin, Candidate, Election};
 use leader::Leader;
@@ -64,57 +67,6 @@ impl NowMs {
 /// by a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LearnerConn(pub u64);
-
-/// What a member knows of itself and its ensemble.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// This member.
-    pub me: ServerId,
-    /// The configuration that was in force last, as far as its disk knows.
-    pub config: Config,
-    /// A newer one that was proposed and not seen in force.
-    pub config_seen: Option<Config>,
-    /// Whether configurations change: `reconfigEnabled`. Where they don't, none is taken over from
-    /// anybody, as in Java.
-    pub reconfig_enabled: bool,
-    /// How configurations are read.
-    pub codec: Codec,
-    /// The unit of the limits below, in milliseconds.
-    pub tick_ms: u64,
-    /// Ticks that connecting to a leader and synchronising may take.
-    pub init_limit: u64,
-    /// Ticks without a word after which the other side is taken for gone.
-    pub sync_limit: u64,
-    /// Committed transactions kept in memory to synchronise learners with.
-    pub recent_max: usize,
-    /// The last counter of an epoch: [`Zxid::COUNTER_MAX`], or less where reaching that would take
-    /// a test too long.
-    pub counter_max: i64,
-}
-
-impl Settings {
-    fn init_ms(&self) -> u64 {
-        self.tick_ms * self.init_limit
-    }
-
-    fn sync_ms(&self) -> u64 {
-        self.tick_ms * self.sync_limit
-    }
-}
-
-/// What the disk holds when a member starts.
-#[derive(Clone, Debug)]
-pub struct Durable {
-    /// The newest epoch that this member agreed to.
-    pub accepted_epoch: Epoch,
-    /// The epoch of the last leader that it synchronised with.
-    pub current_epoch: Epoch,
-    /// The end of its log, all of it applied to its tree; `None` for an empty disk that was never
-    /// initialised, which does not vote. Java writes -1 for it.
-    pub last_logged: Option<Zxid>,
-    /// The newest transactions of the log, oldest first.
-    pub recent: Vec<Entry>,
-}
 
 /// Where a member stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -321,6 +273,7 @@ impl Zab {
         };
         if serving {
             self.election.settle_epoch(self.core.current_epoch);
+            self.core.forget_heard(out);
         }
         debug_assert!(self.invariants().is_ok(), "{:?}", self.invariants());
     }
@@ -333,131 +286,6 @@ impl Zab {
             Phase::Learning(learner) => learner.next_deadline(&self.core),
             Phase::Leading(leader) => leader.next_deadline(),
         }
-    }
-
-    /// Where this member stands.
-    #[must_use]
-    pub fn standing(&self) -> Standing {
-        match &self.phase {
-            Phase::Looking => Standing::Looking,
-            Phase::Learning(learner) => Standing::Learning {
-                leader: learner.leader(),
-                serving: learner.is_serving(),
-            },
-            Phase::Leading(leader) => Standing::Leading {
-                serving: leader.is_serving(),
-            },
-        }
-    }
-
-    /// The position for the next proposal, while leading and serving. `None` too where the epoch's
-    /// counter is used up; propose nothing then, the leader steps down.
-    #[must_use]
-    pub fn next_zxid(&self) -> Option<Zxid> {
-        match &self.phase {
-            Phase::Leading(leader) => leader.next_zxid(),
-            Phase::Looking | Phase::Learning(_) => None,
-        }
-    }
-
-    /// The learners of a leader and the observers of a follower, with what it knows of them.
-    #[must_use]
-    pub fn learners(&self) -> Vec<LearnerView> {
-        match &self.phase {
-            Phase::Leading(leader) => leader.views(),
-            Phase::Learning(learner) => learner.hosting().views(),
-            Phase::Looking => Vec::new(),
-        }
-    }
-
-    /// Who is behind the connection of one that learns from this member.
-    #[must_use]
-    pub fn learner_id(&self, conn: LearnerConn) -> Option<ServerId> {
-        match &self.phase {
-            Phase::Leading(leader) => leader.learner_id(conn),
-            Phase::Learning(learner) => learner.hosting().learner_id(conn),
-            Phase::Looking => None,
-        }
-    }
-
-    /// The log and what of it is committed and durable.
-    #[must_use]
-    pub fn history(&self) -> &History {
-        &self.core.history
-    }
-
-    /// The newest epoch agreed to.
-    #[must_use]
-    pub fn accepted_epoch(&self) -> Epoch {
-        self.core.accepted_epoch
-    }
-
-    /// The epoch of the last leader synchronised with.
-    #[must_use]
-    pub fn current_epoch(&self) -> Epoch {
-        self.core.current_epoch
-    }
-
-    /// What it would run with if it started anew, knowing the configurations that it knows now.
-    #[must_use]
-    pub fn settings(&self) -> Settings {
-        Settings {
-            config: Config::clone(self.core.configs.active()),
-            config_seen: self.core.configs.seen().map(|seen| Config::clone(seen)),
-            ..self.core.settings.clone()
-        }
-    }
-
-    /// The configuration in force.
-    #[must_use]
-    pub fn config(&self) -> &Arc<Config> {
-        self.core.configs.active()
-    }
-
-    /// A newer configuration that is proposed and not known to be committed.
-    #[must_use]
-    pub fn config_seen(&self) -> Option<&Arc<Config>> {
-        self.core.configs.seen()
-    }
-
-    /// What this member learns as by the configuration in force.
-    #[must_use]
-    pub fn role(&self) -> Role {
-        self.core.configs.role(self.core.settings.me)
-    }
-
-    /// Who would lead if this leader handed over now; `None` where nobody could, or where this
-    /// member does not lead.
-    #[must_use]
-    pub fn successor(&self) -> Option<ServerId> {
-        match &self.phase {
-            Phase::Leading(leader) => leader.successor(&self.core).map(|(id, _)| id),
-            Phase::Looking | Phase::Learning(_) => None,
-        }
-    }
-
-    /// What must hold after every step, as a sentence where it does not.
-    ///
-    /// # Errors
-    /// The sentence.
-    pub fn invariants(&self) -> Result<(), String> {
-        self.core.history.invariants()?;
-        if let Some(seen) = self.core.configs.seen()
-            && seen.version <= self.core.configs.active().version
-        {
-            return Err(format!(
-                "configuration {} is proposed, but {} is in force",
-                seen.version,
-                self.core.configs.active().version
-            ));
-        }
-        if self.core.current_epoch > self.core.accepted_epoch {
-            return Err(format!(
-                "current epoch {} is past the accepted epoch {}",
-                self.core.current_epoch, self.core.accepted_epoch
-            ));
-        }
-        Ok(())
     }
 
     fn tick(&mut self, now: NowMs, out: &mut Vec<Output>) -> Next {
@@ -488,6 +316,9 @@ impl Zab {
             if !same_members {
                 self.election.start(&self.core, now, Begin::Anew, out);
             }
+        }
+        if matches!(self.phase, Phase::Looking) {
+            self.core.hear(from, &notification.proposed_text, out);
         }
         let state = match &self.phase {
             Phase::Looking => PeerState::Looking,

@@ -1,6 +1,7 @@
 //! One member at a time, message by message. Whole ensembles are in `tests/simulation`.
 
 use super::*;
+use crate::ids::Zxid;
 use bytes::Bytes;
 
 const ME: ServerId = ServerId(1);
@@ -81,11 +82,11 @@ impl Member {
     }
 
     fn notify(&mut self, from: ServerId, state: PeerState, vote: Vote) -> Vec<Output> {
-        let config_text = String::new();
         let notification = Notification {
             state,
             vote,
-            config_text,
+            config_text: String::new(),
+            proposed_text: String::new(),
         };
         self.step(Input::Notification { from, notification })
     }

@@ -162,8 +162,7 @@ async fn only_who_may_do_everything_to_the_root_gets_a_snapshot() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_member_of_an_ensemble_gives_snapshots_takes_none_and_not_too_often() {
-    let ensemble = Ensemble::start(1);
-    ensemble.wait_until_all_serve();
+    let ensemble = Ensemble::serving(1, "");
     let member = &ensemble.members[0];
     let (code, _, snapshot) = get(member, SOMEBODY);
     assert_eq!(code, 200);

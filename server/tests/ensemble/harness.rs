@@ -85,12 +85,13 @@ impl Ensemble {
         Ensemble { members, dir }
     }
 
-    /// The same, started.
-    pub(crate) fn start(count: usize) -> Self {
-        let mut ensemble = Self::configure(count, "");
+    /// The same, started and serving.
+    pub(crate) fn serving(count: usize, extra: &str) -> Self {
+        let mut ensemble = Self::configure(count, extra);
         for member in &mut ensemble.members {
             member.start();
         }
+        ensemble.wait_until_all_serve();
         ensemble
     }
 
@@ -183,6 +184,29 @@ impl Member {
             child.kill().expect("a process of ours");
             child.wait().expect("a process of ours");
         }
+    }
+
+    /// SIGSTOP: it does nothing and nobody is told, until it is killed.
+    pub(crate) fn pause(&self) {
+        let child = self.child.as_ref().expect("a running member");
+        let status = Command::new("kill")
+            .args(["-STOP", &child.id().to_string()])
+            .status();
+        assert!(status.is_ok_and(|status| status.success()), "kill -STOP");
+    }
+
+    /// The newest file of the log that holds these bytes.
+    pub(crate) fn log_with(&self, bytes: &[u8]) -> Option<PathBuf> {
+        let entries = fs::read_dir(self.dir.join("data/version-2")).ok()?;
+        let files = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        let is_log = |path: &PathBuf| path.file_stem().is_some_and(|stem| stem == "log");
+        let mut logs = files.filter(is_log).collect::<Vec<_>>();
+        logs.sort();
+        let holds = |path: &PathBuf| {
+            let content = fs::read(path).unwrap_or_default();
+            content.windows(bytes.len()).any(|window| window == bytes)
+        };
+        logs.into_iter().rev().find(holds)
     }
 
     /// SIGTERM, and the exit code.

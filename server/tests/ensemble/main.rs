@@ -101,8 +101,7 @@ async fn assert_all_there(member: &harness::Member, parent: &str, expected: &BTr
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_written_through_one_member_is_read_through_each() {
-    let ensemble = Ensemble::start(3);
-    ensemble.wait_until_all_serve();
+    let ensemble = Ensemble::serving(3, "");
     let writer = connect(&format!("127.0.0.1:{}", ensemble.members[0].client_port)).await;
     create(&writer, "/greeting", b"hello")
         .await
@@ -122,8 +121,7 @@ async fn what_is_written_through_one_member_is_read_through_each() {
 #[tokio::test(flavor = "multi_thread")]
 async fn ensembles_of_one_two_four_and_five_serve() {
     for count in [1, 2, 4, 5] {
-        let ensemble = Ensemble::start(count);
-        ensemble.wait_until_all_serve();
+        let ensemble = Ensemble::serving(count, "");
         let client = connect(&ensemble.connect_string()).await;
         create(&client, "/n", b"1").await.expect("a create");
         for member in &ensemble.members {
@@ -137,8 +135,7 @@ async fn ensembles_of_one_two_four_and_five_serve() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_leader_is_replaced_and_comes_back_with_everything() {
-    let mut ensemble = Ensemble::start(3);
-    ensemble.wait_until_all_serve();
+    let mut ensemble = Ensemble::serving(3, "");
     let writer = Writer::start(ensemble.connect_string(), "/w");
     tokio::time::sleep(Duration::from_millis(500)).await;
     for _ in 0..3 {
@@ -164,8 +161,7 @@ async fn a_killed_leader_is_replaced_and_comes_back_with_everything() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_members_killed_at_once_under_load_come_back_with_every_acknowledged_write() {
-    let mut ensemble = Ensemble::start(3);
-    ensemble.wait_until_all_serve();
+    let mut ensemble = Ensemble::serving(3, "");
     let writer = Writer::start(ensemble.connect_string(), "/w");
     for _ in 0..5 {
         tokio::time::sleep(Duration::from_millis(400)).await;
@@ -187,8 +183,7 @@ async fn all_members_killed_at_once_under_load_come_back_with_every_acknowledged
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_and_its_ephemeral_survive_the_loss_of_its_member() {
-    let mut ensemble = Ensemble::start(3);
-    ensemble.wait_until_all_serve();
+    let mut ensemble = Ensemble::serving(3, "");
     let client = connect(&ensemble.connect_string()).await;
     let options = CreateMode::Ephemeral.with_acls(Acls::anyone_all());
     let (before, _) = client
@@ -225,8 +220,7 @@ async fn wait_for_stat(client: &zookeeper_client::Client) -> zookeeper_client::S
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_whose_client_is_gone_expires_and_takes_its_ephemeral_along() {
-    let ensemble = Ensemble::start(3);
-    ensemble.wait_until_all_serve();
+    let ensemble = Ensemble::serving(3, "");
     let watcher = connect(&ensemble.connect_string()).await;
     let client = zookeeper_client::Client::connector()
         .with_session_timeout(Duration::from_secs(2))
@@ -252,8 +246,7 @@ async fn a_session_whose_client_is_gone_expires_and_takes_its_ephemeral_along() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_terminated_member_closes_in_order_and_exits_with_zero() {
-    let mut ensemble = Ensemble::start(3);
-    ensemble.wait_until_all_serve();
+    let mut ensemble = Ensemble::serving(3, "");
     let leader = ensemble.leader();
     assert_eq!(ensemble.members[leader].terminate(), Some(0));
     let begun = Instant::now();
@@ -311,11 +304,7 @@ async fn an_empty_disk_without_the_marker_takes_everything_from_the_others_and_n
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_member_given_the_whole_tree_tells_ttl_nodes_from_ephemerals_and_its_configuration() {
-    let mut ensemble = Ensemble::configure(3, "extendedTypesEnabled=true\n");
-    for member in &mut ensemble.members {
-        member.start();
-    }
-    ensemble.wait_until_all_serve();
+    let mut ensemble = Ensemble::serving(3, "extendedTypesEnabled=true\n");
     let client = connect(&ensemble.connect_string()).await;
     let lasting = CreateMode::Persistent
         .with_acls(Acls::anyone_all())
@@ -349,8 +338,7 @@ async fn a_member_given_the_whole_tree_tells_ttl_nodes_from_ephemerals_and_its_c
 #[tokio::test(flavor = "multi_thread")]
 async fn garbage_on_any_port_leaves_an_ensemble_serving() {
     use std::io::Write;
-    let ensemble = Ensemble::start(3);
-    ensemble.wait_until_all_serve();
+    let ensemble = Ensemble::serving(3, "");
     let leader = &ensemble.members[ensemble.leader()];
     for port in [
         leader.client_port,

@@ -6,11 +6,7 @@ use zookeeper_client::{Acls, Client, CreateMode, Error};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_member_without_a_quorum_serves_reads_to_those_who_ask_until_the_quorum_is_back() {
-    let mut ensemble = Ensemble::configure(3, "readonlymode.enabled=true\n");
-    for member in &mut ensemble.members {
-        member.start();
-    }
-    ensemble.wait_until_all_serve();
+    let mut ensemble = Ensemble::serving(3, "readonlymode.enabled=true\n");
     let client = connect(&format!("127.0.0.1:{}", ensemble.members[0].client_port)).await;
     create(&client, "/kept", b"data").await.expect("a create");
     drop(client);

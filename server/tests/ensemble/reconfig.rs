@@ -4,6 +4,7 @@ use super::harness::{self, Ensemble, connect, create, wait_for};
 use super::{Writer, assert_all_there};
 use std::fs;
 use std::net::{TcpListener, TcpStream};
+use std::process::Command;
 use std::time::Duration;
 use zookeeper_client::{Client, EnsembleUpdate, Error};
 
@@ -133,11 +134,7 @@ async fn an_ensemble_grows_from_one_to_five_and_shrinks_to_one_under_load_and_lo
 
 #[tokio::test(flavor = "multi_thread")]
 async fn roles_change_in_both_directions_and_the_leader_becomes_an_observer() {
-    let mut ensemble = Ensemble::configure(3, CHANGEABLE);
-    for member in &mut ensemble.members {
-        member.start();
-    }
-    ensemble.wait_until_all_serve();
+    let mut ensemble = Ensemble::serving(3, CHANGEABLE);
     let writer = Writer::start(ensemble.connect_string(), "/load");
     let cluster = ensemble.connect_string();
     for _ in 0..2 {
@@ -160,9 +157,69 @@ async fn roles_change_in_both_directions_and_the_leader_becomes_an_observer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_leader_that_is_told_to_end_hands_over() {
-    let mut ensemble = Ensemble::start(3);
+async fn a_voter_that_missed_a_reconfiguration_helps_to_elect_one_that_only_this_gives_a_vote() {
+    let mut ensemble = Ensemble::configure(3, CHANGEABLE);
+    let third = server(&ensemble.members[2], "participant");
+    for (index, member) in ensemble.members.iter_mut().enumerate() {
+        let path = member.dir.join("zoo.cfg");
+        let text = fs::read_to_string(&path).expect("zoo.cfg");
+        // What comes later counts: nobody notices for long that another one does nothing.
+        let mut text = text + "syncLimit=100\n";
+        if index < 2 {
+            let lines = text.lines().filter(|line| !line.starts_with("server.3="));
+            text = lines.map(|line| format!("{line}\n")).collect();
+        }
+        fs::write(path, text).expect("zoo.cfg");
+        member.start();
+    }
     ensemble.wait_until_all_serve();
+    let leader = ensemble.leader();
+    let paused = 1 - leader;
+    let address = format!("127.0.0.1:{}", ensemble.members[leader].client_port);
+    let client = connect(&address).await;
+    ensemble.members[paused].pause();
+    let leaving = ensemble.members[paused].id.to_string();
+    let never_done = tokio::spawn(async move { reconfig(&address, &[third], &[leaving]).await });
+    let proposed = |index: usize| {
+        let next = ensemble.members[index].dir.join("zoo.cfg.dynamic.next");
+        let text = fs::read_to_string(next).ok()?;
+        Some(text.lines().last()?.strip_prefix("version=")?.to_owned())
+    };
+    let version = wait_for("the reconfiguration at the leader", || proposed(leader));
+    wait_for("the reconfiguration at the third member", || proposed(2));
+    let write = tokio::spawn(async move { create(&client, "/behind-it", b"").await });
+    let log = wait_for("a write behind it at the third member", || {
+        ensemble.members[2].log_with(b"/behind-it")?;
+        ensemble.members[leader].log_with(b"/behind-it")
+    });
+    never_done.abort();
+    write.abort();
+    for member in &mut ensemble.members {
+        member.kill();
+    }
+    // The leader's disk has lost what it had not synced.
+    let trimmed = Command::new(env!("CARGO_BIN_EXE_zookeeper-server"))
+        .args(["txnlog", "trim", "--in-place", "--to"])
+        .arg(format!("0x{version}"))
+        .arg(&log)
+        .status();
+    assert!(trimmed.is_ok_and(|status| status.success()));
+    assert_eq!(ensemble.members[leader].log_with(b"/behind-it"), None);
+    for member in &mut ensemble.members {
+        member.start();
+    }
+    // The two of before are needed, and one of them knows neither the third nor where it is.
+    let client = connect(&format!("127.0.0.1:{}", ensemble.members[2].client_port)).await;
+    create(&client, "/goes-on", b"").await.expect("a create");
+    let config = config_of(&client).await;
+    assert!(config.ends_with(&format!("version={version}")), "{config}");
+    let seen = client.check_stat("/behind-it").await.expect("a stat");
+    assert!(seen.is_some(), "who had most of the log has led");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_is_told_to_end_hands_over() {
+    let mut ensemble = Ensemble::serving(3, "");
     let writer = Writer::start(ensemble.connect_string(), "/load");
     let leader = ensemble.leader();
     tokio::time::sleep(Duration::from_millis(300)).await;
@@ -187,8 +244,7 @@ async fn a_leader_that_is_told_to_end_hands_over() {
 async fn a_leader_that_is_asked_to_hands_over_and_follows_its_successor() {
     const SOMEBODY: &str = "Authorization: digest somebody:secret\r\n";
     let path = "/commands/hand_over";
-    let ensemble = Ensemble::start(3);
-    ensemble.wait_until_all_serve();
+    let ensemble = Ensemble::serving(3, "");
     let writer = Writer::start(ensemble.connect_string(), "/load");
     let leader = ensemble.leader();
     let ask = |member: &harness::Member, headers| member.page("POST", path, headers, b"");
@@ -213,11 +269,7 @@ async fn a_leader_that_is_asked_to_hands_over_and_follows_its_successor() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clients_port_that_is_changed_takes_new_clients_in_and_the_old_ones_stay() {
-    let mut ensemble = Ensemble::configure(3, CHANGEABLE);
-    for member in &mut ensemble.members {
-        member.start();
-    }
-    ensemble.wait_until_all_serve();
+    let mut ensemble = Ensemble::serving(3, CHANGEABLE);
     let leader = ensemble.leader();
     let follower = (leader + 1) % 3;
     for index in [leader, follower] {
@@ -257,11 +309,7 @@ async fn a_clients_port_that_is_changed_takes_new_clients_in_and_the_old_ones_st
 
 #[tokio::test(flavor = "multi_thread")]
 async fn members_move_to_other_ports_the_leader_too_and_find_each_other_again() {
-    let mut ensemble = Ensemble::configure(3, CHANGEABLE);
-    for member in &mut ensemble.members {
-        member.start();
-    }
-    ensemble.wait_until_all_serve();
+    let mut ensemble = Ensemble::serving(3, CHANGEABLE);
     let writer = Writer::start(ensemble.connect_string(), "/load");
     let cluster = ensemble.connect_string();
     let first = ensemble.leader();

@@ -362,6 +362,8 @@ impl World {
             }
             Output::Deliver(entry) => self.deliver(who, entry)?,
             Output::ConfigSeen(seen) => self.members[who].disk.config_seen = seen,
+            // Here everybody knows where everybody is.
+            Output::ConfigHeard(_) => {}
             Output::ConfigActivated(config) => self.activated(who, config)?,
             Output::Serve => self.serve(who)?,
         }

@@ -198,8 +198,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "half of the voters are a quorum",
         "",
         (
-            "ids.len() > self.voters.len() / 2",
-            "ids.len() >= self.voters.len() / 2",
+            "counted > self.voters.len() / 2",
+            "counted >= self.voters.len() / 2",
         ),
         "two_members_need_each_other",
     ),
@@ -339,8 +339,8 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "who saw a configuration that lost asks for its quorum before it joins a leader",
         "",
         (
-            "leads && core.configs.active().membership.is_quorum(followers)",
-            "leads && core.configs.is_quorum(followers)",
+            "leads && core.configs.active().membership.is_quorum_of(follows)",
+            "leads && core.configs.is_quorum_of(follows)",
         ),
         "who_saw_a_configuration_that_lost_comes_back",
     ),
@@ -415,6 +415,12 @@ pub(super) const MUTATIONS: &[Mutation] = &[
             "Begin::Anew",
         ),
         "the_last_voter_helps_those_that_replace_it_where_it_has_lost_the_end_of_its_log",
+    ),
+    mutation(
+        "a voter does not believe another one who may lead",
+        "",
+        ("|| configs.may_lead_as_heard(vote.leader)", ""),
+        "a_voter_helps_to_elect_one_that_it_knows_by_hearsay_alone_to_get_a_vote",
     ),
     mutation(
         "a configuration whose transaction was lost is waited for",

@@ -189,26 +189,33 @@ impl Leader {
 
     /// Up to where proposals are durable on quorums.
     fn durable_on_quorums(&self, core: &Core) -> Durable {
-        let mut durable = self
-            .learners
-            .values()
-            .filter(|learner| learner.role == Role::Participant)
-            .map(|learner| (learner.acked, learner.id))
-            .chain([(core.history.durable(), core.settings.me)])
-            .collect::<Vec<_>>();
-        durable.sort_unstable_by(|a, b| b.cmp(a));
-        // The members that have the most, one more at a time, until they are a quorum.
-        let reached = |is_quorum: &dyn Fn(&[ServerId]) -> bool| {
-            let ids = durable.iter().map(|(_, id)| *id).collect::<Vec<_>>();
-            (1..=ids.len())
-                .find(|count| is_quorum(&ids[..*count]))
-                .map_or(Zxid::ZERO, |count| durable[count - 1].0)
+        let learners = self.learners.values();
+        let followers = learners.filter(|learner| learner.role == Role::Participant);
+        let followers = followers.map(|learner| (learner.id, learner.acked));
+        let durable = followers.chain([(core.settings.me, core.history.durable())]);
+        let has = |id, at| {
+            durable
+                .clone()
+                .any(|(other, zxid)| other == id && zxid >= at)
+        };
+        // The furthest of their positions that a quorum has. What is committed is of no interest.
+        let furthest = |a_quorum_has: &dyn Fn(Zxid) -> bool| {
+            let positions = durable.clone().map(|(_, zxid)| zxid);
+            positions.fold(core.history.committed(), |furthest, at| {
+                if at > furthest && a_quorum_has(at) {
+                    at
+                } else {
+                    furthest
+                }
+            })
         };
         let active = &core.configs.active().membership;
-        Durable {
-            in_force: reached(&|ids| active.is_quorum(ids.iter().copied())),
-            of_both: reached(&|ids| core.configs.is_quorum(ids.iter().copied())),
-        }
+        let in_force = furthest(&|at| active.is_quorum_of(|id| has(id, at)));
+        let of_both = match core.configs.seen() {
+            Some(_) => furthest(&|at| core.configs.is_quorum_of(|id| has(id, at))),
+            None => in_force,
+        };
+        Durable { in_force, of_both }
     }
 }
 

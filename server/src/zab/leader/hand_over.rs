@@ -32,7 +32,10 @@ impl Leader {
             self.synced_followers()
                 .filter(|(id, _)| *id != core.settings.me)
         };
-        if !core.configs.is_quorum(others().map(|(id, _)| id)) {
+        if !core
+            .configs
+            .is_quorum_of(|id| others().any(|(other, _)| other == id))
+        {
             return None;
         }
         let membership = &core.configs.active().membership;

@@ -218,7 +218,9 @@ impl Leader {
     fn advance(&mut self, core: &mut Core, now: NowMs, out: &mut Vec<Output>) -> Next {
         let me = core.settings.me;
         if self.progress == Progress::Discovery
-            && core.configs.is_quorum(self.connecting.iter().copied())
+            && core
+                .configs
+                .is_quorum_of(|id| self.connecting.contains(&id))
         {
             self.progress = Progress::EpochProposed;
             self.deadline = now.plus(core.settings.init_ms());
@@ -230,7 +232,7 @@ impl Leader {
             }
         }
         if self.progress == Progress::EpochProposed
-            && core.configs.is_quorum(self.electing.iter().copied())
+            && core.configs.is_quorum_of(|id| self.electing.contains(&id))
         {
             self.progress = Progress::Synchronization;
             self.deadline = now.plus(core.settings.init_ms());
@@ -247,7 +249,7 @@ impl Leader {
         }
         if self.progress == Progress::Synchronization
             && self.following.contains(&me)
-            && core.configs.is_quorum(self.following.iter().copied())
+            && core.configs.is_quorum_of(|id| self.following.contains(&id))
         {
             return self.start_broadcast(core, now, out);
         }
@@ -345,8 +347,9 @@ impl Leader {
         }
         if self.is_broadcasting() && now >= self.next_check {
             self.next_check = now.plus(core.settings.tick_ms);
-            let synced = self.synced_followers().map(|(id, _)| id);
-            if !core.configs.is_quorum(synced.chain([core.settings.me])) {
+            let me = core.settings.me;
+            let is_synced = |id| self.synced_followers().any(|(synced, _)| synced == id);
+            if !core.configs.is_quorum_of(|id| id == me || is_synced(id)) {
                 return Next::Look("too few followers are left for a quorum".into());
             }
         }

@@ -385,6 +385,35 @@ fn a_vote_of_one_that_follows_already_counts_for_one_that_is_still_to_be_heard()
 }
 
 #[test]
+fn a_voter_helps_to_elect_one_that_it_knows_by_hearsay_alone_to_get_a_vote() {
+    for seed in 840..860 {
+        let mut config = Config::calm(2, 0);
+        config.spares = Some(1);
+        let mut world = World::new(config, seed);
+        let log = txns(1, 5);
+        world.checks.knows(&log);
+        // The second transaction is the reconfiguration. The first member is needed and knows
+        // nothing of it, and the one without a vote alone may have what is committed.
+        for (who, len) in [(0, 1), (1, 3), (2, 5)] {
+            let mut disk = disk(1, 1, &log[..len]);
+            disk.config = Some(roster(&[0, 1], &[]).config(Epoch(1).start()).into());
+            if len > 1 {
+                let proposed = roster(&[1, 2], &[]).config(log[1].zxid);
+                disk.config_seen = Some(proposed.into());
+            }
+            world.members[who].disk = disk;
+        }
+        world.start_all().expect("starts");
+        agree(&mut world);
+        assert_eq!(voters(&world, 1), BTreeSet::from([1, 2]));
+        write(&mut world, 2);
+        for who in [1, 2] {
+            assert_eq!(world.members[who].tree.len(), 7);
+        }
+    }
+}
+
+#[test]
 fn a_configuration_whose_transaction_was_lost_is_not_waited_for() {
     for seed in 0..20 {
         one_becomes_two(740 + seed, |world, new| {
