@@ -169,9 +169,12 @@ fn place_in_ensemble(
     let Some(id) = id else { return Ok(()) };
     let distributed = config.is_distributed();
     let own = config.ensemble.members.get(&id);
-    config.own = own.or_else(|| seed.members.get(&id)).cloned();
+    let next = config.ensemble_next.as_ref();
+    let next = next.and_then(|next| next.members.get(&id));
+    config.own = own.or(next).or_else(|| seed.members.get(&id)).cloned();
     if own.is_none() && distributed && config.reconfig_enabled && config.own.is_some() {
-        // A member that was removed, and is started to be added again.
+        // A member that was removed, and is started to be added again; or one that is being added,
+        // which may be needed to complete that. Java's does not start, and nobody completes it.
         s.warnings.push(format!(
             "{}: server.{id} is not in the configuration {:x}; it follows without a vote until it is added",
             s.file().display(),

@@ -254,7 +254,7 @@ fn every_bad_line_is_refused_in_one_line_that_names_file_line_and_key() {
         ),
         (
             "weight.1=heavy",
-            "DIR/zoo.cfg:2: weight.1: `heavy` is no weight; a weight is a number from 0 up",
+            "DIR/zoo.cfg:2: weight.1: `heavy` is no weight; a weight is a number from 0 to 4294967295",
         ),
         (
             "standaloneEnabled=false",
@@ -428,6 +428,28 @@ fn a_member_that_comes_back_takes_its_client_port_and_its_role_from_zoo_cfg() {
         .unwrap();
     assert_eq!(config.client.address, Some(HostPort::new("0.0.0.0", 2182)));
     assert_eq!(config.quorum.peer_type, Role::Observer);
+}
+
+#[test]
+fn a_member_that_is_being_added_is_what_the_proposed_configuration_says() {
+    let files = Files::new();
+    files.write("myid", "3\n");
+    let list = "server.1=a:2888:3888:participant;2181\nserver.2=b:2888:3888:participant;2181\n";
+    files.write("zoo.cfg.dynamic.100000000", list);
+    let lines = "dataDir=DIR\ninitLimit=1\nsyncLimit=1\nreconfigEnabled=true\n\
+                 dynamicConfigFile=DIR/zoo.cfg.dynamic.100000000\n";
+    assert_eq!(
+        files.refuse(lines),
+        "DIR/zoo.cfg: DIR/myid says 3, but there is no server.3; the list has 1, 2"
+    );
+    files.write(
+        "zoo.cfg.dynamic.next",
+        &format!("{list}server.3=c:2888:3888:participant;2183\nversion=100000005\n"),
+    );
+    let config = files.read(lines).unwrap();
+    assert_eq!(config.own.unwrap().address().host, "c");
+    assert_eq!(config.client.address, Some(HostPort::new("0.0.0.0", 2183)));
+    assert!(config.ensemble_next.is_some());
 }
 
 #[test]

@@ -12,6 +12,10 @@ use crate::zab::Membership;
 use std::collections::BTreeMap;
 use std::fmt;
 
+/// The most that one voter may weigh. Java has no bound, and where the sum of a group's weights comes
+/// past what it can count to, two halves are a quorum each.
+const WEIGHT_MAX: i64 = 0xffff_ffff;
+
 /// The ensemble's members and how their votes count.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ensemble {
@@ -120,8 +124,10 @@ impl Ensemble {
             let weight: i64 = value
                 .parse()
                 .ok()
-                .filter(|weight| *weight >= 0)
-                .ok_or_else(|| format!("`{value}` is no weight; a weight is a number from 0 up"))?;
+                .filter(|weight| (0..=WEIGHT_MAX).contains(weight))
+                .ok_or_else(|| {
+                    format!("`{value}` is no weight; a weight is a number from 0 to {WEIGHT_MAX}")
+                })?;
             self.weights.insert(id, weight);
         } else if key == "version" {
             self.version = i64::from_str_radix(value, 16)
@@ -192,6 +198,16 @@ mod tests {
         assert_eq!(Ensemble::parse(plain).unwrap().to_string(), plain);
         let groups = "server.1=a:1:2:participant\nserver.2=b:1:2:participant\ngroup.1=1:2\nweight.1=1\nweight.2=0\nversion=0";
         assert_eq!(Ensemble::parse(groups).unwrap().to_string(), groups);
+    }
+
+    #[test]
+    fn a_weight_that_could_not_be_added_up_is_none() {
+        let members = "server.1=a:1:2\nserver.2=b:1:2\ngroup.1=1:2\nweight.1=";
+        assert!(Ensemble::parse(&format!("{members}4294967295")).is_ok());
+        for weight in ["4294967296", "9223372036854775807", "-1"] {
+            let refused = Ensemble::parse(&format!("{members}{weight}"));
+            assert!(refused.is_err(), "{weight}");
+        }
     }
 
     #[test]

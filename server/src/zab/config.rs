@@ -45,10 +45,12 @@ impl Config {
         }
     }
 
-    /// Whether `id` votes in both, and would lead from the same address.
+    /// Whether `id` votes in `next`, and would lead from the same address. Who comes in with `next`
+    /// is where that says.
     fn keeps_leader(&self, id: ServerId, next: &Config) -> bool {
+        let is_new = !self.membership.is_member(id);
         next.membership.is_voter(id)
-            && self.leader_addresses.get(&id) == next.leader_addresses.get(&id)
+            && (is_new || self.leader_addresses.get(&id) == next.leader_addresses.get(&id))
     }
 }
 

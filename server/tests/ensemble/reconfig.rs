@@ -5,7 +5,7 @@ use super::{Writer, assert_all_there};
 use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use zookeeper_client::{Client, EnsembleUpdate, Error};
 
 /// Members may be changed, by anybody.
@@ -43,7 +43,7 @@ fn configure_as_joiner(ensemble: &Ensemble, index: usize) {
 /// election is under way.
 async fn reconfig(cluster: &str, joining: &[String], leaving: &[String]) -> String {
     let mut client = connect(cluster).await;
-    let deadline = std::time::Instant::now() + harness::PATIENCE;
+    let deadline = Instant::now() + harness::PATIENCE;
     loop {
         let update = EnsembleUpdate::Incremental {
             joinings: joining.iter().map(String::as_str),
@@ -64,7 +64,7 @@ async fn reconfig(cluster: &str, joining: &[String], leaving: &[String]) -> Stri
             Err(other) => panic!("a reconfig was refused: {other}"),
         }
         assert!(
-            std::time::Instant::now() < deadline,
+            Instant::now() < deadline,
             "no quorum of the new ensemble has caught up"
         );
     }
@@ -134,7 +134,7 @@ async fn an_ensemble_grows_from_one_to_five_and_shrinks_to_one_under_load_and_lo
 
 #[tokio::test(flavor = "multi_thread")]
 async fn roles_change_in_both_directions_and_the_leader_becomes_an_observer() {
-    let mut ensemble = Ensemble::serving(3, CHANGEABLE);
+    let ensemble = Ensemble::serving(3, CHANGEABLE);
     let writer = Writer::start(ensemble.connect_string(), "/load");
     let cluster = ensemble.connect_string();
     for _ in 0..2 {
@@ -164,7 +164,7 @@ async fn a_voter_that_missed_a_reconfiguration_helps_to_elect_one_that_only_this
         let path = member.dir.join("zoo.cfg");
         let text = fs::read_to_string(&path).expect("zoo.cfg");
         // What comes later counts: nobody notices for long that another one does nothing.
-        let mut text = text + "syncLimit=100\n";
+        let mut text = text + "syncLimit=100\npreAllocSize=64\n";
         if index < 2 {
             let lines = text.lines().filter(|line| !line.starts_with("server.3="));
             text = lines.map(|line| format!("{line}\n")).collect();
@@ -176,10 +176,17 @@ async fn a_voter_that_missed_a_reconfiguration_helps_to_elect_one_that_only_this
     let leader = ensemble.leader();
     let paused = 1 - leader;
     let address = format!("127.0.0.1:{}", ensemble.members[leader].client_port);
-    let client = connect(&address).await;
+    // No session begins once one of two is paused.
+    let (operator, client) = (connect(&address).await, connect(&address).await);
     ensemble.members[paused].pause();
     let leaving = ensemble.members[paused].id.to_string();
-    let never_done = tokio::spawn(async move { reconfig(&address, &[third], &[leaving]).await });
+    let never_done = tokio::spawn(async move {
+        let update = EnsembleUpdate::Incremental {
+            joinings: [third.as_str()].into_iter(),
+            leavings: [leaving.as_str()].into_iter(),
+        };
+        operator.update_ensemble(update, None).await.map(drop)
+    });
     let proposed = |index: usize| {
         let next = ensemble.members[index].dir.join("zoo.cfg.dynamic.next");
         let text = fs::read_to_string(next).ok()?;
@@ -335,5 +342,56 @@ async fn members_move_to_other_ports_the_leader_too_and_find_each_other_again() 
     let report = writer.stop().await;
     for member in &ensemble.members {
         assert_all_there(member, "/load", &report.acknowledged).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn votes_are_weighed_anew_by_a_reconfiguration_that_names_all_members() {
+    let mut ensemble = Ensemble::serving(3, CHANGEABLE);
+    let heavy = (ensemble.leader() + 1) % 3;
+    let others = [(heavy + 1) % 3, (heavy + 2) % 3];
+    for (weight, alone) in [(3, true), (1, false)] {
+        let members = ensemble.members.iter();
+        let mut lines = members
+            .map(|member| server(member, "participant"))
+            .collect::<Vec<_>>();
+        lines.push("group.1=1:2:3".into());
+        for index in 0..3 {
+            let weight = if index == heavy { weight } else { 1 };
+            lines.push(format!("weight.{}={weight}", ensemble.members[index].id));
+        }
+        let client = connect(&ensemble.connect_string()).await;
+        let update = EnsembleUpdate::New {
+            ensemble: lines.iter().map(String::as_str),
+        };
+        let changed = client.update_ensemble(update, None).await;
+        let (config, _) = changed.expect("a reconfig");
+        let config = String::from_utf8(config).expect("text");
+        let weighs = format!("weight.{}={weight}\n", ensemble.members[heavy].id);
+        assert!(config.contains(&weighs), "{config}");
+        drop(client);
+        for index in others {
+            ensemble.members[index].kill();
+        }
+        let member = &ensemble.members[heavy];
+        if alone {
+            wait_for("the one that outweighs the others to lead", || {
+                (member.mode()? == "leader").then_some(())
+            });
+            let client = connect(&format!("127.0.0.1:{}", member.client_port)).await;
+            create(&client, "/alone", b"").await.expect("a create");
+        } else {
+            // The election that it won before took less than half a second.
+            wait_for("it to notice", || member.mode().is_none().then_some(()));
+            let until = Instant::now() + Duration::from_secs(2);
+            while Instant::now() < until {
+                assert_eq!(member.mode(), None, "one of three is no quorum any longer");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+        for index in others {
+            ensemble.members[index].start();
+        }
+        ensemble.wait_until_all_serve();
     }
 }
