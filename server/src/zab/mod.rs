@@ -27,6 +27,7 @@ mod hosting;
 mod io;
 mod leader;
 mod learner;
+mod learners;
 mod membership;
 mod message;
 mod settings;
@@ -39,7 +40,7 @@ pub use config::{Codec, Config};
 pub use election::{Notification, PeerState, Vote};
 pub use history::{Entry, History};
 pub use io::{Input, Output};
-pub use leader::LearnerView;
+pub use learners::LearnerView;
 pub use membership::{Membership, Role};
 pub use message::{LeaderMessage, LearnerMessage};
 pub use settings::{Durable, Settings};
@@ -49,6 +50,7 @@ use config::Configs;
 use election::{Begin, Candidate, Election};
 use leader::Leader;
 use learner::Learner;
+use learners::Learners;
 use std::sync::Arc;
 
 /// Milliseconds on a clock that only goes forward.
@@ -196,18 +198,14 @@ impl Zab {
                 }
             },
             Input::LearnerHeard { conn } => {
-                match &mut self.phase {
-                    Phase::Leading(leader) => leader.heard(now, conn),
-                    Phase::Learning(learner) => learner.hosting_mut().heard(now, conn),
-                    Phase::Looking => {}
+                if let Some(learners) = self.learners_mut() {
+                    learners.heard(now, conn);
                 }
                 Next::Stay
             }
             Input::LearnerGone { conn } => {
-                match &mut self.phase {
-                    Phase::Leading(leader) => leader.gone(conn),
-                    Phase::Learning(learner) => learner.hosting_mut().gone(conn),
-                    Phase::Looking => {}
+                if let Some(learners) = self.learners_mut() {
+                    learners.gone(conn);
                 }
                 Next::Stay
             }
@@ -285,6 +283,14 @@ impl Zab {
             Phase::Looking => self.election.next_deadline(),
             Phase::Learning(learner) => learner.next_deadline(&self.core),
             Phase::Leading(leader) => leader.next_deadline(),
+        }
+    }
+
+    fn learners_mut(&mut self) -> Option<&mut Learners> {
+        match &mut self.phase {
+            Phase::Leading(leader) => Some(leader.learners_mut()),
+            Phase::Learning(learner) => Some(learner.hosting_mut().observers_mut()),
+            Phase::Looking => None,
         }
     }
 

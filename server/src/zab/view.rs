@@ -1,5 +1,6 @@
 //! What may be known of a member's consensus from outside, and what must always hold of it.
 
+use super::learners::Learners;
 use super::{Config, History, LearnerConn, LearnerView, Phase, Role, Settings, Standing, Zab};
 use crate::ids::{Epoch, ServerId, Zxid};
 use std::sync::Arc;
@@ -33,19 +34,19 @@ impl Zab {
     /// The learners of a leader and the observers of a follower, with what it knows of them.
     #[must_use]
     pub fn learners(&self) -> Vec<LearnerView> {
-        match &self.phase {
-            Phase::Leading(leader) => leader.views(),
-            Phase::Learning(learner) => learner.hosting().views(),
-            Phase::Looking => Vec::new(),
-        }
+        self.known_learners().map_or_else(Vec::new, Learners::views)
     }
 
     /// Who is behind the connection of one that learns from this member.
     #[must_use]
     pub fn learner_id(&self, conn: LearnerConn) -> Option<ServerId> {
+        self.known_learners()?.id(conn)
+    }
+
+    fn known_learners(&self) -> Option<&Learners> {
         match &self.phase {
-            Phase::Leading(leader) => leader.learner_id(conn),
-            Phase::Learning(learner) => learner.hosting().learner_id(conn),
+            Phase::Leading(leader) => Some(leader.learners()),
+            Phase::Learning(learner) => Some(learner.hosting().observers()),
             Phase::Looking => None,
         }
     }

@@ -1,9 +1,10 @@
 //! Broadcast: proposals out, acknowledgements in, commits out, in order.
 //! Source: `Leader.java` propose, processAck, tryToCommit.
 
-use super::{Leader, Progress, Stage};
+use super::{Leader, Progress};
 use crate::ids::{ServerId, Zxid};
 use crate::zab::history::Entry;
+use crate::zab::learners::Stage;
 use crate::zab::membership::Role;
 use crate::zab::message::LeaderMessage;
 use crate::zab::{Core, LearnerConn, Next, NowMs, Output};
@@ -20,7 +21,7 @@ impl Leader {
         if zxid > self.last_proposed.max(self.epoch.start()) {
             return self.drop_learner(conn, "it acknowledged what nobody proposed", out);
         }
-        let Some(learner) = self.learners.get_mut(&conn) else {
+        let Some(learner) = self.learners.get_mut(conn) else {
             return Next::Stay;
         };
         match learner.stage {
@@ -81,11 +82,11 @@ impl Leader {
             core.see(config, out);
         }
         core.history.append(entry.clone());
-        for (conn, learner) in &mut self.learners {
+        for (conn, learner) in self.learners.iter_mut() {
             if learner.role == Role::Participant && learner.stage.follows() {
                 learner.unacked_since.get_or_insert((entry.zxid, now));
                 out.push(Output::ToLearner {
-                    conn: *conn,
+                    conn,
                     message: LeaderMessage::Proposal {
                         zxid: entry.zxid,
                         payload: entry.payload.clone(),
@@ -160,7 +161,7 @@ impl Leader {
     /// Tells the learners of a commit; of a reconfiguration's with the `leader` that it names.
     fn announce(&self, entry: &Entry, leader: Option<ServerId>, out: &mut Vec<Output>) {
         let zxid = entry.zxid;
-        for (conn, learner) in &self.learners {
+        for (conn, learner) in self.learners.iter() {
             if !learner.stage.follows() {
                 continue;
             }
@@ -180,10 +181,7 @@ impl Leader {
                     leader,
                 },
             };
-            out.push(Output::ToLearner {
-                conn: *conn,
-                message,
-            });
+            out.push(Output::ToLearner { conn, message });
         }
     }
 

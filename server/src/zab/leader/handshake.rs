@@ -1,10 +1,11 @@
 //! A learner's way to us: its epoch, its history brought to ours, NEWLEADER.
 //! Source: `LearnerHandler.java` run, `Leader.java` getEpochToPropose and waitForEpochAck.
 
-use super::{Leader, LearnerState, Progress, Stage};
+use super::{Leader, Progress};
 use crate::ids::{Epoch, ServerId, Zxid};
 use crate::zab::election::Candidate;
 use crate::zab::history::Entry;
+use crate::zab::learners::{LearnerState, Stage};
 use crate::zab::membership::Role;
 use crate::zab::message::LeaderMessage;
 use crate::zab::sync;
@@ -22,30 +23,11 @@ impl Leader {
         accepted_epoch: Epoch,
         out: &mut Vec<Output>,
     ) -> Next {
-        if self.learners.contains_key(&conn) {
+        if self.learners.contains(conn) {
             return self.drop_learner(conn, "it introduced itself twice", out);
         }
-        // A member that comes back has left its older connection, whatever the network says.
-        let stale = self
-            .learners
-            .iter()
-            .filter(|(_, learner)| learner.id == id)
-            .map(|(conn, _)| *conn)
-            .collect::<Vec<_>>();
-        for conn in stale {
-            let _stay = self.drop_learner(conn, "the member has connected anew", out);
-        }
-        self.learners.insert(
-            conn,
-            LearnerState {
-                id,
-                role,
-                stage: Stage::Registered,
-                acked: Zxid::ZERO,
-                unacked_since: None,
-                last_heard: now,
-            },
-        );
+        let learner = LearnerState::new(id, role, Stage::Registered, now);
+        self.learners.admit(conn, learner, out);
         if self.progress == Progress::Discovery {
             if accepted_epoch >= self.epoch {
                 self.epoch = accepted_epoch.next();
@@ -67,7 +49,7 @@ impl Leader {
     }
 
     pub(super) fn propose_epoch(&mut self, conn: LearnerConn, out: &mut Vec<Output>) {
-        if let Some(learner) = self.learners.get_mut(&conn) {
+        if let Some(learner) = self.learners.get_mut(conn) {
             learner.stage = Stage::AwaitingEpochAck;
             out.push(Output::ToLearner {
                 conn,
@@ -85,7 +67,7 @@ impl Leader {
         current_epoch: Option<Epoch>,
         out: &mut Vec<Output>,
     ) -> Next {
-        let Some(learner) = self.learners.get_mut(&conn) else {
+        let Some(learner) = self.learners.get_mut(conn) else {
             return Next::Stay;
         };
         if learner.stage != Stage::AwaitingEpochAck {
@@ -125,7 +107,7 @@ impl Leader {
         last_logged: Option<Zxid>,
         out: &mut Vec<Output>,
     ) {
-        let Some(learner) = self.learners.get_mut(&conn) else {
+        let Some(learner) = self.learners.get_mut(conn) else {
             return;
         };
         let committed = sync::bring(&core.history, conn, learner.role, last_logged, out);

@@ -6,60 +6,12 @@ mod hand_over;
 mod handshake;
 
 use super::election::Candidate;
+use super::learners::{Learners, Stage};
 use super::membership::Role;
 use super::message::{LeaderMessage, LearnerMessage};
 use super::{Core, LearnerConn, Next, NowMs, Output};
 use crate::ids::{Epoch, ServerId, Zxid};
-use std::collections::{BTreeMap, BTreeSet};
-
-/// How far a learner's handshake has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// It has introduced itself; LEADERINFO goes out once there is an epoch.
-    Registered,
-    /// LEADERINFO has gone out.
-    AwaitingEpochAck,
-    /// It has answered; synchronisation starts once a quorum has.
-    EpochAcked { last_logged: Option<Zxid> },
-    /// It has been sent all that we have, committed up to `sent`, and every proposal since.
-    AwaitingNewLeaderAck { sent: Zxid },
-    /// It has made that durable.
-    Synced,
-}
-
-impl Stage {
-    /// Whether every proposal goes to it.
-    fn follows(self) -> bool {
-        matches!(self, Stage::AwaitingNewLeaderAck { .. } | Stage::Synced)
-    }
-}
-
-#[derive(Debug)]
-struct LearnerState {
-    id: ServerId,
-    role: Role,
-    stage: Stage,
-    /// The last proposal that it has made durable.
-    acked: Zxid,
-    /// Since when its oldest proposal waits for an acknowledgement, with that proposal.
-    unacked_since: Option<(Zxid, NowMs)>,
-    last_heard: NowMs,
-}
-
-/// What a leader knows of a learner.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LearnerView {
-    /// The learner.
-    pub id: ServerId,
-    /// Its connection.
-    pub conn: LearnerConn,
-    /// What it introduced itself as.
-    pub role: Role,
-    /// Whether it has made our history durable and follows live.
-    pub synced: bool,
-    /// The last proposal that it has made durable.
-    pub acked: Zxid,
-}
+use std::collections::BTreeSet;
 
 /// The leader's own progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +34,7 @@ pub(super) struct Leader {
     connecting: BTreeSet<ServerId>,
     electing: BTreeSet<ServerId>,
     following: BTreeSet<ServerId>,
-    learners: BTreeMap<LearnerConn, LearnerState>,
+    learners: Learners,
     /// Of those that only the proposed configuration gives a vote, the one whose history is furthest
     /// ahead of ours. Nobody could vote for it, and we can't lead without it.
     ahead: Option<Candidate>,
@@ -105,7 +57,7 @@ impl Leader {
             connecting: BTreeSet::from([core.settings.me]),
             electing: BTreeSet::new(),
             following: BTreeSet::new(),
-            learners: BTreeMap::new(),
+            learners: Learners::default(),
             ahead: None,
             last_proposed: core.history.end(),
             counter_max: core.settings.counter_max,
@@ -153,31 +105,12 @@ impl Leader {
         }
     }
 
-    pub(super) fn views(&self) -> Vec<LearnerView> {
-        self.learners
-            .iter()
-            .map(|(conn, learner)| LearnerView {
-                id: learner.id,
-                conn: *conn,
-                role: learner.role,
-                synced: learner.stage == Stage::Synced,
-                acked: learner.acked,
-            })
-            .collect()
+    pub(super) fn learners(&self) -> &Learners {
+        &self.learners
     }
 
-    pub(super) fn learner_id(&self, conn: LearnerConn) -> Option<ServerId> {
-        self.learners.get(&conn).map(|learner| learner.id)
-    }
-
-    pub(super) fn heard(&mut self, now: NowMs, conn: LearnerConn) {
-        if let Some(learner) = self.learners.get_mut(&conn) {
-            learner.last_heard = now;
-        }
-    }
-
-    pub(super) fn gone(&mut self, conn: LearnerConn) {
-        self.learners.remove(&conn);
+    pub(super) fn learners_mut(&mut self) -> &mut Learners {
+        &mut self.learners
     }
 
     pub(super) fn receive(
@@ -188,7 +121,7 @@ impl Leader {
         message: LearnerMessage,
         out: &mut Vec<Output>,
     ) -> Next {
-        self.heard(now, conn);
+        self.learners.heard(now, conn);
         match message {
             LearnerMessage::Info {
                 id,
@@ -226,7 +159,7 @@ impl Leader {
             self.deadline = now.plus(core.settings.init_ms());
             core.accept_epoch(self.epoch, out);
             self.electing.insert(me);
-            let registered = self.conns_in(|stage| stage == Stage::Registered);
+            let registered = self.learners.conns_in(|stage| stage == Stage::Registered);
             for conn in registered {
                 self.propose_epoch(conn, out);
             }
@@ -271,7 +204,7 @@ impl Leader {
             core.activate(config, out);
         }
         out.push(Output::Serve);
-        for conn in self.conns_in(|stage| stage == Stage::Synced) {
+        for conn in self.learners.conns_in(|stage| stage == Stage::Synced) {
             out.push(Output::ToLearner {
                 conn,
                 message: LeaderMessage::UpToDate,
@@ -294,7 +227,7 @@ impl Leader {
             .learners
             .iter()
             .filter_map(|(conn, learner)| match learner.stage {
-                Stage::EpochAcked { last_logged } => Some((*conn, last_logged)),
+                Stage::EpochAcked { last_logged } => Some((conn, last_logged)),
                 _ => None,
             })
             .collect::<Vec<_>>();
@@ -311,14 +244,6 @@ impl Leader {
             .map(|learner| (learner.id, learner.acked))
     }
 
-    fn conns_in(&self, stage: impl Fn(Stage) -> bool) -> Vec<LearnerConn> {
-        self.learners
-            .iter()
-            .filter(|(_, learner)| stage(learner.stage))
-            .map(|(conn, _)| *conn)
-            .collect()
-    }
-
     pub(super) fn tick(&mut self, core: &mut Core, now: NowMs, out: &mut Vec<Output>) -> Next {
         if !self.is_broadcasting() && now >= self.deadline {
             return Next::Look(format!(
@@ -332,15 +257,8 @@ impl Leader {
         if now >= self.next_ping {
             // Twice a tick. Source: `Leader.java` lead.
             self.next_ping = now.plus(core.settings.tick_ms / 2);
-            self.drop_silent(core, now, out);
-            for conn in self.conns_in(|stage| stage == Stage::Synced) {
-                out.push(Output::ToLearner {
-                    conn,
-                    message: LeaderMessage::Ping {
-                        zxid: self.last_proposed,
-                    },
-                });
-            }
+            self.learners.send_silent_away(core, now, out);
+            self.learners.ping(self.last_proposed, out);
         }
         if self.retires_at.is_some_and(|at| now >= at) {
             return self.resign(core);
@@ -356,38 +274,13 @@ impl Leader {
         Next::Stay
     }
 
-    /// Closes the connections of learners that have gone silent, or that don't acknowledge.
-    fn drop_silent(&mut self, core: &Core, now: NowMs, out: &mut Vec<Output>) {
-        let late = self
-            .learners
-            .iter()
-            .filter(|(_, learner)| {
-                let limit_ms = if learner.stage == Stage::Synced {
-                    core.settings.sync_ms()
-                } else {
-                    core.settings.init_ms()
-                };
-                let stuck = learner.stage == Stage::Synced
-                    && learner
-                        .unacked_since
-                        .is_some_and(|(_, since)| now > since.plus(limit_ms));
-                stuck || now > learner.last_heard.plus(limit_ms)
-            })
-            .map(|(conn, _)| *conn)
-            .collect::<Vec<_>>();
-        for conn in late {
-            let _stay = self.drop_learner(conn, "it was silent for too long", out);
-        }
-    }
-
     fn drop_learner(
         &mut self,
         conn: LearnerConn,
         reason: &'static str,
         out: &mut Vec<Output>,
     ) -> Next {
-        self.learners.remove(&conn);
-        out.push(Output::CloseLearner { conn, reason });
+        self.learners.send_away(conn, reason, out);
         Next::Stay
     }
 }
