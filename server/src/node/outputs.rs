@@ -136,6 +136,12 @@ impl Engine {
         let destinations = peers.destinations(leader, observes);
         if destinations.is_empty() {
             error!(%leader, "elected leader has no address in our configuration");
+            let sink = Arc::clone(&peers.sink);
+            self.link = Some(LeaderLink::to_nowhere(
+                &peers.runtime,
+                self.links_made,
+                sink,
+            ));
             return;
         }
         info!(%leader, at = %destinations[0].address, "following");

@@ -25,6 +25,8 @@ use tracing::{debug, info};
 const WRITE_BYTES: usize = 256 * 1024;
 /// The pause between attempts to reach a leader that is not there yet.
 const RETRY: Duration = Duration::from_millis(50);
+/// How long a leader without an address is waited for.
+const NOWHERE: Duration = Duration::from_millis(200);
 
 /// What a link needs to know.
 #[derive(Clone, Debug)]
@@ -78,6 +80,20 @@ impl LeaderLink {
                 Ok(never) => match never {},
                 Err((address, error)) => format!("{address}: {error}"),
             };
+            sink(PeerEvent::LeaderGone { link, reason });
+        });
+        LeaderLink { queue, task }
+    }
+
+    /// A link to a leader whose address nobody told us: it ends after a moment, and the election, which
+    /// may have heard of a newer configuration by then, begins anew. Source: `Learner.java` findLeader,
+    /// whose caller fails at once where no address is found.
+    #[must_use]
+    pub fn to_nowhere(runtime: &tokio::runtime::Handle, link: u64, sink: PeerSink) -> Self {
+        let (queue, _) = mpsc::unbounded_channel();
+        let task = runtime.spawn(async move {
+            sleep(NOWHERE).await;
+            let reason = "its address is not in our configuration".to_owned();
             sink(PeerEvent::LeaderGone { link, reason });
         });
         LeaderLink { queue, task }
@@ -212,4 +228,23 @@ async fn write_all(
         io::ErrorKind::NotConnected,
         "the link was closed by us",
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_leader_whose_address_is_not_known_is_given_up_within_a_moment() {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let (told, events) = std::sync::mpsc::channel();
+        let sink: PeerSink = Arc::new(move |event| told.send(event).expect("somebody listens"));
+        let _link = LeaderLink::to_nowhere(runtime.handle(), 7, sink);
+        let ended = events.recv_timeout(Duration::from_secs(10));
+        assert!(
+            matches!(&ended, Ok(PeerEvent::LeaderGone { link: 7, .. })),
+            "not within an election's time"
+        );
+    }
 }
