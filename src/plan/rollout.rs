@@ -72,6 +72,9 @@ pub enum Next {
     HandOver(HandOver),
 }
 
+/// The reason of a pod that no node takes: nothing of its template was tried. Source: Kubernetes' `PodReasonUnschedulable`.
+const UNSCHEDULABLE: &str = "Unschedulable";
+
 words! {
     /// A condition for restarting a member, or for changing who they are.
     Predicate {
@@ -140,6 +143,10 @@ pub fn next(
         })
         .collect();
     if candidates.is_empty() {
+        if !stale.is_empty() {
+            // Those that are left are on their way out already: one on a dead node stays so.
+            refusals.extend(everyone_is_there(observed, ensemble, roster).err());
+        }
         return None;
     }
     let restart = |candidate: &Candidate<'_>, because| {
@@ -366,6 +373,7 @@ fn serving_may_go(
             ),
         });
     }
+    refusals.extend(newcomers_can_run(observed, ensemble, roster).err());
     // One or two voters can spare nobody: their service is interrupted, but only from full health.
     let unavoidable = ensemble.spares_nobody() && ensemble.synced.len() == ensemble.voters.len();
     if !unavoidable && !ensemble.has_quorum_without(member.id) {
@@ -408,6 +416,39 @@ fn everyone_is_there(
         predicate: Predicate::EveryPodIsThere,
         message: format!("{} is missing or being deleted", absent.join(", ")),
     })
+}
+
+/// One that only joins holds nobody up, but where it may show that the newest template runs nowhere: for a
+/// minute while it starts, and where it can't. That no node takes it shows nothing.
+fn newcomers_can_run(
+    observed: &Observed,
+    ensemble: &Ensemble,
+    roster: &Roster,
+) -> Result<(), Refusal> {
+    let may_run = |member: &&Member| {
+        let Some(pod) = observed.pods.get(&member.pod) else {
+            return false;
+        };
+        match &pod.container {
+            _ if pod.terminating => false,
+            ContainerView::Running { ready: true } => true,
+            ContainerView::Running { .. } | ContainerView::Starting => {
+                observed.now.duration_since(pod.created) >= IDLE_GRACE
+            }
+            ContainerView::Stuck { reason, .. } => reason == UNSCHEDULABLE,
+        }
+    };
+    let mut newcomers = roster.members.iter().filter(|m| !belongs(ensemble, m));
+    match newcomers.find(|member| !may_run(member)) {
+        None => Ok(()),
+        Some(member) => Err(Refusal {
+            predicate: Predicate::RestartedMembersAreBack,
+            message: format!(
+                "{} joins, and has not run from the newest template yet",
+                member.pod
+            ),
+        }),
+    }
 }
 
 fn others_are_no_quorum(ensemble: &Ensemble, member: &Member) -> Refusal {

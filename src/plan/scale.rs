@@ -120,7 +120,7 @@ pub fn next(
     let (member, change) = if rolling {
         differing.iter().find(lost)?
     } else {
-        differing.first()?
+        first(&differing, ensemble)?
     };
     Some(
         match step(cluster, observed, ensemble, roster, member, *change) {
@@ -131,6 +131,31 @@ pub fn next(
             }
         },
     )
+}
+
+/// Whose part changes first. Of those who lose their votes, one that gives none goes before one that
+/// does, as the other way round a majority may be missing in between; and the leader goes last, as
+/// another one that is to go might succeed it.
+fn first<'a>(
+    differing: &'a [(Member, Change)],
+    ensemble: &Ensemble,
+) -> Option<&'a (Member, Change)> {
+    let loses_its_vote = |(member, change): &&(Member, Change)| {
+        ensemble.voters.contains(&member.id) && *change != Change::Join(Role::Participant)
+    };
+    let first = differing.first()?;
+    if !loses_its_vote(&first) {
+        return Some(first);
+    }
+    differing
+        .iter()
+        .filter(loses_its_vote)
+        .min_by_key(|(member, _)| {
+            (
+                ensemble.synced.contains(&member.id),
+                ensemble.leader == Some(member.id),
+            )
+        })
 }
 
 fn step(

@@ -228,3 +228,99 @@ fn a_member_that_is_lost_can_be_taken_out_while_a_roll_waits_for_it() {
     settle(&mut world);
     assert!(world.is_done(), "{world:#?}");
 }
+
+#[test]
+fn of_those_who_lose_their_votes_the_lost_ones_go_first_and_the_leader_last() {
+    let mut world = World::new(5, 0);
+    let operate = |world: &mut World| {
+        let mut left = Vec::new();
+        for _ in 0..200 {
+            let decided = plan(&world.spec, &world.observe());
+            if let Action::Reconfig(reconfig) = &decided.action {
+                left.push(reconfig.member.ordinal);
+            }
+            world
+                .carry_out(&decided.action, false, world.faults)
+                .expect("safe");
+            world.tick();
+        }
+        left
+    };
+    operate(&mut world);
+    assert!(world.is_done());
+    // The node of two members is gone. Were 4 to leave first, two of four would be left.
+    for lost in [2, 3] {
+        if let Some(pod) = world.pods[lost].as_mut() {
+            pod.run = Run::Pending(u8::MAX);
+        }
+    }
+    world.leader = Some(4);
+    world.scale(3, 0);
+    assert_eq!(operate(&mut world), [3, 4]);
+    assert_eq!(world.synced().len(), 2);
+}
+
+#[test]
+fn a_newcomer_that_cannot_run_from_the_newest_template_holds_a_roll_up() {
+    let mut world = World::new(3, 0);
+    let operate = |world: &mut World, ticks: usize| {
+        for _ in 0..ticks {
+            let decided = plan(&world.spec, &world.observe());
+            world
+                .carry_out(&decided.action, false, world.faults)
+                .expect("safe");
+            world.tick();
+        }
+    };
+    operate(&mut world, 60);
+    world.scale(4, 0);
+    while world.pods[3].is_none() {
+        operate(&mut world, 1);
+    }
+    world.change_config(false);
+    operate(&mut world, 300);
+    let crashing = |world: &World| {
+        let pods = world.pods.iter().enumerate();
+        pods.filter(|(_, pod)| pod.as_ref().is_some_and(|pod| pod.run == Run::Crashing))
+            .map(|(index, _)| index)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(crashing(&world), [3], "nobody who votes was tried");
+    let stopped = plan(&world.spec, &world.observe());
+    let blocked = stopped.refusals.iter();
+    assert!(
+        blocked
+            .map(|r| r.predicate)
+            .any(|p| p == Predicate::RestartedMembersAreBack),
+        "{:?}",
+        stopped.refusals
+    );
+    world.change_config(true);
+    operate(&mut world, 300);
+    assert!(world.is_done());
+}
+
+#[test]
+fn a_roll_whose_last_member_is_on_its_way_out_says_whom_it_waits_for() {
+    let mut world = World::new(1, 0);
+    let turn = |world: &mut World| {
+        let decided = plan(&world.spec, &world.observe());
+        world
+            .carry_out(&decided.action, false, world.faults)
+            .expect("safe");
+        world.tick();
+    };
+    (0..60).for_each(|_| turn(&mut world));
+    assert!(world.is_done());
+    world.change_config(true);
+    let leaves = |world: &World| {
+        let pod = world.pods[0].as_ref();
+        pod.is_some_and(|pod| pod.terminating.is_some())
+    };
+    while !leaves(&world) {
+        turn(&mut world);
+    }
+    let waiting = plan(&world.spec, &world.observe());
+    let blocked: Vec<Predicate> = waiting.refusals.iter().map(|r| r.predicate).collect();
+    assert_eq!(blocked, [Predicate::EveryPodIsThere]);
+}

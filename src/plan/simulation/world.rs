@@ -46,7 +46,7 @@ pub(super) struct Pod {
     config_hash: String,
     pub(super) template_hash: String,
     created: i64,
-    terminating: Option<u8>,
+    pub(super) terminating: Option<u8>,
     requested: bool,
     pub(super) run: Run,
     /// The kubelet's word, a tick behind the truth.
