@@ -504,6 +504,8 @@ impl Session<'_> {
         let python = python::ready(self.project, self.progress)?;
         let cluster = Cluster::existing(self.project, self.instance)?;
         let mut cargo = self.cargo(&["test", "--package", "e2e", "--locked", "--", "--nocapture"]);
+        // It needs none of what the other stages build, and must not wait for them to build it.
+        cargo.env("CARGO_TARGET_DIR", self.project.target.join("e2e"));
         cargo.envs(environment(self.project, &cluster, self.instance, python)?);
         run::run_logged(&mut cargo, log)
     }

@@ -4,6 +4,9 @@ use crate::Outcome;
 use std::env;
 use std::path::PathBuf;
 
+/// How many nodes the local cluster has.
+pub(crate) const NODES: u8 = 3;
+
 /// The variables, each of which has to be there.
 #[derive(Clone, Debug)]
 pub(crate) struct Environment {

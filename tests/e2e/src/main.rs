@@ -1,8 +1,11 @@
 //! End to end: the chart, the operator and the server on a real Kubernetes.
 //!
-//! The cases share one ensemble and run one after the other, in the order
-//! listed in `cases`; each can also be run alone, by a part of its name. What
+//! The cases share two ensembles and run in the order listed in `cases`, some of
+//! them two at a time; each can also be run alone, by a part of its name. What
 //! judges the data is kazoo, a client that shares no code with ours.
+
+#[macro_use]
+mod notes;
 
 mod cases;
 mod diagnosis;
@@ -14,16 +17,18 @@ mod network;
 mod objects;
 mod operator;
 mod processes;
+mod registry;
+mod resource;
+mod schedule;
 mod small_volumes;
 mod suite;
 mod wait;
 mod writer;
 
 use environment::Environment;
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::{Arguments, Conclusion};
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::thread;
 use suite::Suite;
 
 /// What a step came to: an error is a sentence for a person.
@@ -31,51 +36,32 @@ pub(crate) type Outcome<T = ()> = Result<T, String>;
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
-    // They share an ensemble, and their order is on purpose.
+    // The schedule decides what runs when; the trials only wait for their cases.
     arguments.test_threads = Some(1);
+    let cases: Vec<_> = match Environment::is_long() {
+        true => [cases::ALL, cases::LONG].concat(),
+        false => cases::ALL.to_vec(),
+    };
+    let (schedule, trials) = schedule::schedule(&cases, &arguments);
     if arguments.list {
-        return libtest_mimic::run(&arguments, trials(None)).exit_code();
+        return libtest_mimic::run(&arguments, trials).exit_code();
     }
-    let suite = match Environment::read().and_then(|environment| Suite::new(&environment)) {
-        Ok(suite) => Arc::new(Mutex::new(suite)),
+    let suites = Environment::read().and_then(|environment| {
+        let first = Suite::new(&environment, "")?;
+        Ok((first, Suite::new(&environment, "-second")?))
+    });
+    let (mut first, mut second) = match suites {
+        Ok(suites) => suites,
         Err(error) => {
             eprintln!("error: {error}");
             return ExitCode::FAILURE;
         }
     };
-    let conclusion = libtest_mimic::run(&arguments, trials(Some(&suite)));
-    suite
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .tear_down();
+    let conclusion: Conclusion = thread::scope(|scope| {
+        scope.spawn(|| schedule.run(&mut first, &mut second));
+        libtest_mimic::run(&arguments, trials)
+    });
+    first.tear_down();
+    second.tear_down();
     conclusion.exit_code()
-}
-
-fn trials(suite: Option<&Arc<Mutex<Suite>>>) -> Vec<Trial> {
-    let long = if Environment::is_long() {
-        cases::LONG
-    } else {
-        &[]
-    };
-    cases::ALL
-        .iter()
-        .chain(long)
-        .map(|(name, case)| {
-            let suite = suite.cloned();
-            Trial::test(*name, move || {
-                let Some(suite) = suite else {
-                    return Err("only listed".into());
-                };
-                let mut suite = suite.lock().unwrap_or_else(PoisonError::into_inner);
-                let started = Instant::now();
-                let outcome = case(&mut suite);
-                println!("{name}: {:.1} s", started.elapsed().as_secs_f32());
-                outcome.map_err(|error| {
-                    eprintln!("\n{name} failed: {error}\n");
-                    diagnosis::print(&suite);
-                    error.into()
-                })
-            })
-        })
-        .collect()
 }

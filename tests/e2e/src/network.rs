@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
@@ -20,7 +21,23 @@ pub(crate) fn inside<T: Send + 'static>(
     environment: &Environment,
     work: impl FnOnce() -> Outcome<T> + Send + 'static,
 ) -> Outcome<T> {
-    let path = environment.netns.clone();
+    in_network(environment.netns.clone(), work)
+}
+
+/// Does `work` on a thread that is in a node's network namespace.
+pub(crate) fn on_node<T: Send + 'static>(
+    environment: &Environment,
+    node: u8,
+    work: impl FnOnce() -> Outcome<T> + Send + 'static,
+) -> Outcome<T> {
+    let holder = environment.process(&format!("node{node}-holder"))?;
+    in_network(format!("/proc/{holder}/ns/net").into(), work)
+}
+
+fn in_network<T: Send + 'static>(
+    path: PathBuf,
+    work: impl FnOnce() -> Outcome<T> + Send + 'static,
+) -> Outcome<T> {
     let thread = thread::spawn(move || {
         let namespace =
             File::open(&path).map_err(|error| format!("open {}: {error}", path.display()))?;
@@ -30,7 +47,7 @@ pub(crate) fn inside<T: Send + 'static>(
     });
     thread
         .join()
-        .unwrap_or_else(|_| Err("the thread in the cluster's network panicked".to_owned()))
+        .unwrap_or_else(|_| Err("the thread in another network panicked".to_owned()))
 }
 
 /// Connects, within [`ANSWER_MAX`].

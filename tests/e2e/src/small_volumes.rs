@@ -1,8 +1,8 @@
-//! Volumes that really run out of room: a small file system in memory on each node.
+//! Volumes that really run out of room: small file systems in memory, spread over the nodes.
 
 use crate::Outcome;
 use crate::ensemble::Member;
-use crate::environment::Environment;
+use crate::environment::{Environment, NODES};
 use crate::kube::output;
 use crate::suite::Suite;
 use serde_json::json;
@@ -11,18 +11,18 @@ use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::Command;
 
-/// How many nodes the local cluster has.
-const NODES: u8 = 3;
 const SIZE: &str = "16Mi";
 /// The user of the server in its image.
 const USER: u32 = 10_001;
 
-/// One volume on each node, bound by claims of a class that nobody provisions.
+/// Volumes that are bound by claims of a class that nobody provisions.
 #[derive(Debug)]
 pub(crate) struct SmallVolumes {
     environment: Environment,
     /// The class, and the beginning of the volumes' names: of this run alone.
     class: String,
+    /// How many there are.
+    count: u8,
 }
 
 /// What fills a volume.
@@ -30,31 +30,41 @@ pub(crate) struct SmallVolumes {
 pub(crate) struct Filler(PathBuf);
 
 impl SmallVolumes {
-    /// Makes the file systems, and the volumes that lead to them.
+    /// One volume on each node.
     pub(crate) fn make(suite: &Suite) -> Outcome<Self> {
-        let volumes = Self {
+        let mut volumes = Self {
             environment: suite.environment.clone(),
             class: format!("{}-small", suite.kube.namespace),
+            count: 0,
         };
+        volumes.add(suite, NODES)?;
+        Ok(volumes)
+    }
+
+    /// Makes that many more, a node after the other: the file systems, and the volumes that lead to
+    /// them.
+    pub(crate) fn add(&mut self, suite: &Suite, more: u8) -> Outcome {
         let mut list = Vec::new();
-        for node in 1..=NODES {
-            let path = volumes.path(node);
+        for number in self.count + 1..=self.count + more {
+            let path = self.path(number);
             fs::create_dir_all(&path)
                 .map_err(|error| format!("make {}: {error}", path.display()))?;
             let options = format!("size={SIZE},uid={USER},gid={USER},mode=0750").replace("Mi", "m");
-            volumes.on_node(node, &["mount", "-t", "tmpfs", "-o", &options, "tmpfs"])?;
+            self.on_node(number, &["mount", "-t", "tmpfs", "-o", &options, "tmpfs"])?;
+            self.count = number;
+            let node = format!("node{}", node_of(number));
             list.push(json!({
                 "apiVersion": "v1",
                 "kind": "PersistentVolume",
-                "metadata": {"name": format!("{}-{node}", volumes.class)},
+                "metadata": {"name": self.name(number)},
                 "spec": {
                     "capacity": {"storage": SIZE},
                     "accessModes": ["ReadWriteOnce"],
                     "persistentVolumeReclaimPolicy": "Retain",
-                    "storageClassName": volumes.class,
+                    "storageClassName": self.class,
                     "local": {"path": path},
                     "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [
-                        {"key": "kubernetes.io/hostname", "operator": "In", "values": [format!("node{node}")]},
+                        {"key": "kubernetes.io/hostname", "operator": "In", "values": [node]},
                     ]}]}},
                 },
             }));
@@ -62,8 +72,8 @@ impl SmallVolumes {
         let list = json!({"apiVersion": "v1", "kind": "List", "items": list});
         suite
             .kube
-            .run_with(&["create", "--filename=-"], &list.to_string())?;
-        Ok(volumes)
+            .run_with(&["create", "--filename=-"], &list.to_string())
+            .map(drop)
     }
 
     /// The class that a claim names.
@@ -78,14 +88,11 @@ impl SmallVolumes {
 
     /// Leaves no room in a member's volume.
     pub(crate) fn fill(&self, member: &Member) -> Outcome<Filler> {
-        let digits = member
-            .node
-            .trim_start_matches(|c: char| !c.is_ascii_digit());
-        let node: u8 = digits
-            .parse()
-            .map_err(|_| format!("{} has no number", member.node))?;
-        let holder = self.holder(node)?;
-        let path = self.path(node);
+        let number = (1..=self.count)
+            .find(|number| self.name(*number) == member.volume.1)
+            .ok_or_else(|| format!("{} has the volume {}", member.pod, member.volume.1))?;
+        let holder = self.holder(number)?;
+        let path = self.path(number);
         let relative = path.strip_prefix("/").unwrap_or(&path);
         // The node's own view: its mounts are nobody else's.
         let filler = PathBuf::from(format!("/proc/{holder}/root"))
@@ -115,41 +122,48 @@ impl SmallVolumes {
             let delete = ["delete", "pvc", "--timeout=120s"];
             suite.kube.run(&[&delete, names.as_slice()].concat())?;
         }
-        for node in 1..=NODES {
-            let volume = format!("{}-{node}", self.class);
-            suite.kube.run(&["delete", "pv", &volume])?;
-            self.on_node(node, &["umount"])?;
-            let path = self.path(node);
+        for number in 1..=self.count {
+            suite.kube.run(&["delete", "pv", &self.name(number)])?;
+            self.on_node(number, &["umount"])?;
+            let path = self.path(number);
             fs::remove_dir(&path).map_err(|error| format!("remove {}: {error}", path.display()))?;
         }
         Ok(())
     }
 
-    fn path(&self, node: u8) -> PathBuf {
-        self.environment
-            .cluster
-            .join(format!("{}-{node}", self.class))
+    fn name(&self, number: u8) -> String {
+        format!("{}-{number}", self.class)
     }
 
-    fn holder(&self, node: u8) -> Outcome<u32> {
+    fn path(&self, number: u8) -> PathBuf {
+        self.environment.cluster.join(self.name(number))
+    }
+
+    fn holder(&self, number: u8) -> Outcome<u32> {
+        let node = node_of(number);
         self.environment.process(&format!("node{node}-holder"))
     }
 
-    /// Runs a command about the node's file system, among the node's mounts.
-    fn on_node(&self, node: u8, command: &[&str]) -> Outcome {
+    /// Runs a command about a file system, among its node's mounts.
+    fn on_node(&self, number: u8, command: &[&str]) -> Outcome {
         let mut enter = Command::new("nsenter");
         enter
-            .arg(format!("--target={}", self.holder(node)?))
+            .arg(format!("--target={}", self.holder(number)?))
             .args(["--mount", "--"])
             .args(command)
-            .arg(self.path(node));
+            .arg(self.path(number));
         let output = output(&mut enter, None)?;
         if output.status.success() {
             return Ok(());
         }
         let said = String::from_utf8_lossy(&output.stderr);
-        Err(format!("{command:?} on node{node}: {said}"))
+        Err(format!("{command:?} on node{}: {said}", node_of(number)))
     }
+}
+
+/// Which node has the volume of this number.
+fn node_of(number: u8) -> u8 {
+    (number - 1) % NODES + 1
 }
 
 impl Filler {

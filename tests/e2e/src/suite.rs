@@ -11,8 +11,12 @@ use crate::writer::{Verified, Writer};
 use std::env;
 use std::path::Path;
 use std::process::{self, Command};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+
+/// Two cases at once may both find that the operator is not there.
+static INSTALLING: Mutex<()> = Mutex::new(());
 
 /// The ensemble and everything it owns, as it was when nobody touched it any more.
 #[derive(Clone, Debug)]
@@ -41,8 +45,8 @@ pub(crate) struct Suite {
 }
 
 impl Suite {
-    pub(crate) fn new(environment: &Environment) -> Outcome<Self> {
-        let namespace = format!("e2e-{}", process::id());
+    pub(crate) fn new(environment: &Environment, suffix: &str) -> Outcome<Self> {
+        let namespace = format!("e2e-{}{suffix}", process::id());
         let folder = tempfile::Builder::new()
             .prefix("e2e-")
             .tempdir()
@@ -82,8 +86,11 @@ impl Suite {
     /// The operator is installed and the small example applied, if that was not so already.
     pub(crate) fn apply_example(&mut self) -> Outcome {
         self.make_namespace()?;
-        if !operator::is_installed(&self.kube)? {
-            operator::install(&self.kube, &self.environment)?;
+        {
+            let _alone = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
+            if !operator::is_installed(&self.kube)? {
+                operator::install(&self.kube, &self.environment)?;
+            }
         }
         let example = self.environment.small_example();
         self.kube
@@ -138,7 +145,7 @@ impl Suite {
     pub(crate) fn finish(&self, writer: Writer, ensemble: &Ensemble) -> Outcome<Verified> {
         let began = Instant::now();
         let verified = writer.finish(ensemble)?;
-        println!(
+        note!(
             "  {} acknowledged writes, all found on {} members ({} of unknown outcome); read in {:.1} s",
             verified.acknowledged,
             ensemble.members.len(),

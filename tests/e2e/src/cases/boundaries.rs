@@ -134,7 +134,7 @@ impl Walk<'_> {
         let (three, _) = self.turn("five become three", 14, || self.voters(3, &five))?;
 
         let gap = writer.longest_gap_since(began);
-        println!("  longest gap between two writes {gap:.2} s");
+        note!("  longest gap between two writes {gap:.2} s");
         ensure(gap < given_the_load(GAP_MAX), || {
             format!("no write was acknowledged for {gap:.2} s")
         })?;
@@ -162,7 +162,7 @@ impl Walk<'_> {
             .map_err(|error| format!("{error}\n{}", self.gate.tail()))?;
         let turn = self.gate.next_turn()?;
         let before = turn.killed(Side::Before);
-        println!(
+        note!(
             "  {what}: {before} operators killed before a write, {} after one, {} writes in {:.1} s",
             turn.killed(Side::After),
             turn.writes,

@@ -28,7 +28,7 @@ pub(super) fn case(suite: &mut Suite) -> Outcome {
         current = ensemble;
     }
     recoveries.sort_by(f64::total_cmp);
-    println!(
+    note!(
         "  writes went on after {:.1} s in the median, {:.1} s at most",
         recoveries[recoveries.len() / 2],
         recoveries[recoveries.len() - 1]
@@ -65,7 +65,7 @@ fn crash(suite: &Suite, writer: &Writer, before: &Ensemble) -> Outcome<(Ensemble
     )?;
     let complete = started.elapsed();
     let verified = writer.verify(&after.members, Some(TAIL))?;
-    println!(
+    note!(
         "  first write after {recovery:.1} s, all three serve after {:.1} s; {} acknowledged so far are there",
         complete.as_secs_f32(),
         verified.acknowledged

@@ -37,6 +37,7 @@ pub(super) fn case(suite: &mut Suite) -> Outcome {
             "--namespace",
             operator::NAMESPACE,
             "--timeout=60s",
+            "--ignore-not-found",
         ])?;
     }
     until(
@@ -51,7 +52,7 @@ pub(super) fn case(suite: &mut Suite) -> Outcome {
             ensure(passes > 0, || "it has made no pass yet".to_owned())
         },
     )?;
-    println!(
+    note!(
         "  longest gap while the operator was gone: {:.2} s",
         writer.longest_gap_since(began)
     );
@@ -80,7 +81,7 @@ fn delete(
     command.extend(pods);
     suite.kube.run(&command)?;
     let after = ensemble::await_replaced(&suite.kube, &suite.environment, &gone)?;
-    println!(
+    note!(
         "  {} ({which}) deleted and serving again after {:.1} s; longest gap {:.2} s",
         pods.join(", "),
         started.elapsed().as_secs_f32(),

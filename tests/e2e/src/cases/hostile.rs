@@ -21,7 +21,7 @@ pub(super) fn case(suite: &mut Suite) -> Outcome {
             sent += inside(&suite.environment, move || molest(&address))?;
         }
     }
-    println!("  {sent} pieces of garbage");
+    note!("  {sent} pieces of garbage");
     writer.await_progress(100)?;
     let after = suite.ensemble()?;
     ensure(after.members == before.members, || {

@@ -19,7 +19,7 @@ pub(super) fn case(suite: &mut Suite) -> Outcome {
             crate::operator::passes(&suite.kube, &suite.environment)?.saturating_sub(idle.passes);
         let passed = idle.since.elapsed();
         if passes >= 2 && passed >= PEACE {
-            println!("  {passes} passes in {:.0} s", passed.as_secs_f32());
+            note!("  {passes} passes in {:.0} s", passed.as_secs_f32());
             Ok(())
         } else {
             Err(format!("{passes} passes in {} s", passed.as_secs()))

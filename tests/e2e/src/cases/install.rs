@@ -29,7 +29,7 @@ pub(super) fn case(suite: &mut Suite) -> Outcome {
         "--timeout=180s",
     ])?;
     let took = (started.elapsed() - installed).as_secs_f64();
-    println!(
+    note!(
         "  operator ready in {:.1} s, ensemble {took:.1} s later",
         installed.as_secs_f32()
     );

@@ -6,6 +6,7 @@ use crate::kube::{condition, output};
 use crate::network::inside;
 use crate::operator;
 use crate::processes;
+use crate::resource::manifest;
 use crate::suite::Suite;
 use crate::wait::{ensure, until};
 use serde_json::json;
@@ -42,21 +43,16 @@ pub(super) fn a_thousand_clusters(suite: &mut Suite) -> Outcome {
             "metadata": {"name": namespace(n), "labels": {"e2e": "idle"}},
         })
     });
+    let spec = json!({
+        "replicas": 3,
+        "storage": {"ephemeral": true},
+        "pod": {"overrides": {"spec": {"nodeName": "hollow"}}},
+    });
     let clusters = (0..CLUSTERS).map(|n| {
-        json!({
-            "apiVersion": "zookeeper.ensemble.dev/v1alpha1",
-            "kind": "ZooKeeperCluster",
-            "metadata": {
-                "name": format!("idle-{n}"),
-                "namespace": namespace(n),
-                "labels": {"e2e": "idle"},
-            },
-            "spec": {
-                "replicas": 3,
-                "storage": {"ephemeral": true},
-                "pod": {"overrides": {"spec": {"nodeName": "hollow"}}},
-            },
-        })
+        let mut cluster = manifest(&format!("idle-{n}"), &spec);
+        cluster["metadata"]["namespace"] = json!(namespace(n));
+        cluster["metadata"]["labels"] = json!({"e2e": "idle"});
+        cluster
     });
     let items: Vec<_> = namespaces.chain(clusters).collect();
     let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
@@ -97,7 +93,7 @@ fn measure(suite: &Suite) -> Outcome {
         })
     })?;
     let passes = operator::passes(&suite.kube, &suite.environment)?;
-    println!(
+    note!(
         "  all Ready after {} s and {passes} passes",
         started.elapsed().as_secs()
     );
@@ -115,7 +111,7 @@ fn measure(suite: &Suite) -> Outcome {
     let took = began.elapsed();
     let spent = (cpu_ticks(pid)? - ticks) as f64 / 100.0 / took.as_secs_f64();
     let memory = memory_bytes(pid)?;
-    println!(
+    note!(
         "  {CLUSTERS} clusters: {} MB, {:.2} % of a core over {} s",
         memory >> 20,
         spent * 100.0,

@@ -2,6 +2,7 @@
 
 use crate::Outcome;
 use crate::kube::condition;
+use crate::resource::manifest;
 use crate::suite::Suite;
 use crate::wait::{ensure, until};
 use serde_json::{Value, json};
@@ -13,11 +14,9 @@ const SIDECAR: &str = "clientPort=2191\nclientPortAddress=127.0.0.1\ndataDir=/sc
 
 pub(super) fn case(suite: &mut Suite) -> Outcome {
     suite.apply_example()?;
-    let resource = json!({
-        "apiVersion": "zookeeper.ensemble.dev/v1alpha1",
-        "kind": "ZooKeeperCluster",
-        "metadata": {"name": NAME},
-        "spec": {
+    let resource = manifest(
+        NAME,
+        &json!({
             "replicas": 1,
             "storage": {"data": {"size": "1Gi"}},
             "services": {"members": {"type": "NodePort", "annotations": {"e2e.ensemble.dev/of": "{pod}"}}},
@@ -49,21 +48,16 @@ pub(super) fn case(suite: &mut Suite) -> Outcome {
                     ]
                 }}
             }
-        }
-    });
+        }),
+    );
     let sidecar = json!({
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": "sidecar"},
         "data": {"zoo.cfg": SIDECAR}
     });
-    let applied = |spec: &Value| {
-        suite
-            .kube
-            .run_with(&["apply", "--filename=-"], &spec.to_string())
-    };
-    applied(&sidecar)?;
-    applied(&resource)?;
+    suite.kube.apply(&sidecar)?;
+    suite.kube.apply(&resource)?;
     let outcome = look(suite, &resource);
     suite.kube.run(&["delete", "zk", NAME, "--timeout=60s"])?;
     outcome
@@ -145,7 +139,7 @@ fn look(suite: &Suite, resource: &Value) -> Outcome {
     // around a pod that does not notice.
     let mut grown = resource.clone();
     grown["spec"]["storage"]["data"]["size"] = json!("2Gi");
-    kube.run_with(&["apply", "--filename=-"], &grown.to_string())?;
+    kube.apply(&grown)?;
     until(
         "the StatefulSet has the new size",
         Duration::from_secs(60),
@@ -167,8 +161,7 @@ fn look(suite: &Suite, resource: &Value) -> Outcome {
 
     // Versions go forward, one minor version at a time.
     let image = suite.environment.image.rsplit_once(':').ok_or("no tag")?.0;
-    let patch = json!({"spec": {"image": format!("{image}:99.0.0")}}).to_string();
-    kube.run(&["patch", "zk", NAME, "--type=merge", "--patch", &patch])?;
+    kube.change(NAME, &json!({"image": format!("{image}:99.0.0")}))?;
     until("the version is refused", Duration::from_secs(30), || {
         let resource = kube.get(&["zk", NAME])?;
         match condition(&resource, "Degraded") {

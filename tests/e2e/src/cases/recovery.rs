@@ -41,7 +41,7 @@ pub(super) fn case(suite: &mut Suite) -> Outcome {
             other => Err(format!("{other:?}")),
         }
     })?;
-    println!("  {message}");
+    note!("  {message}");
     suite.kube.run(&[
         "annotate",
         "zk",

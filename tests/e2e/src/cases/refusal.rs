@@ -3,6 +3,7 @@
 use crate::Outcome;
 use crate::ensemble::NAME;
 use crate::kube::{Kube, condition};
+use crate::resource::manifest;
 use crate::suite::Suite;
 use crate::wait::{ensure, until};
 use serde_json::{Value, json};
@@ -148,15 +149,6 @@ fn new_ones(kube: &Kube) -> Outcome {
         &sound.to_string(),
     )
     .map(drop)
-}
-
-fn manifest(name: &str, spec: &Value) -> Value {
-    json!({
-        "apiVersion": "zookeeper.ensemble.dev/v1alpha1",
-        "kind": "ZooKeeperCluster",
-        "metadata": {"name": name},
-        "spec": spec,
-    })
 }
 
 fn refused(kube: &Kube, name: &str, spec: &Value, sentence: &str) -> Outcome {

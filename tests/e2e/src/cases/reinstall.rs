@@ -68,7 +68,7 @@ pub(super) fn case(suite: &mut Suite) -> Outcome {
     ensure(restarts.is_empty(), || {
         format!("the new operator restarted {restarts:?}")
     })?;
-    println!(
+    note!(
         "  longest gap between two writes {:.2} s",
         writer.longest_gap_since(began)
     );

@@ -31,10 +31,8 @@ pub(super) fn case(suite: &mut Suite) -> Outcome {
             format!("{} has the new value already", member.pod)
         })?;
     }
-    let patch = json!({"spec": {"config": {"maxClientCnxns": limit}}}).to_string();
-    suite
-        .kube
-        .run(&["patch", "zk", NAME, "--type=merge", "--patch", &patch])?;
+    let config = json!({"config": {"maxClientCnxns": limit}});
+    suite.kube.change(NAME, &config)?;
     let gone: Vec<&str> = before
         .members
         .iter()
@@ -45,11 +43,11 @@ pub(super) fn case(suite: &mut Suite) -> Outcome {
         writer.longest_gap_since(began),
         started.elapsed().as_secs_f64(),
     );
-    println!("  rolled in {took:.1} s; longest gap between two writes {gap:.2} s");
+    note!("  rolled in {took:.1} s; longest gap between two writes {gap:.2} s");
 
     let restarts = ensemble::restarts(&suite.kube)?.split_off(announced);
     let pods: Vec<&str> = restarts.iter().map(|(pod, _)| pod.as_str()).collect();
-    println!("  order {pods:?}, {} led", before.leader);
+    note!("  order {pods:?}, {} led", before.leader);
     let mut sorted = pods.clone();
     sorted.sort_unstable();
     let members: Vec<&str> = before

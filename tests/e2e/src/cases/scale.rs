@@ -22,14 +22,11 @@ pub(super) fn case(suite: &mut Suite) -> Outcome {
     let outcome = up_and_down(suite, &before);
     if outcome.is_err() {
         // The cases after this one want three.
-        let three = json!({"spec": {"replicas": 3, "observers": null}}).to_string();
-        let _ = suite
-            .kube
-            .run(&["patch", "zk", NAME, "--type=merge", "--patch", &three]);
+        let _ = observers(suite, 3, 0);
     }
     let last = outcome?;
     let gap = writer.longest_gap_since(began);
-    println!("  longest gap between two writes {gap:.2} s");
+    note!("  longest gap between two writes {gap:.2} s");
     ensure(gap < given_the_load(GAP_MAX), || {
         format!("no write was acknowledged for {gap:.1} s")
     })?;
@@ -41,7 +38,7 @@ pub(super) fn case(suite: &mut Suite) -> Outcome {
 }
 
 fn up_and_down(suite: &Suite, before: &Ensemble) -> Outcome<Ensemble> {
-    kubectl_scale(suite, 5)?;
+    suite.kube.scale(NAME, 5)?;
     until("the fourth pod is there", READY_MAX, || {
         suite.kube.get(&["pod", "demo-3"]).map(drop)
     })?;
@@ -63,24 +60,13 @@ fn up_and_down(suite: &Suite, before: &Ensemble) -> Outcome<Ensemble> {
     })?;
     observers(suite, 1, 0)?;
     settled(suite, 1, 0)?;
-    kubectl_scale(suite, 3)?;
+    suite.kube.scale(NAME, 3)?;
     settled(suite, 3, 0)
 }
 
-fn kubectl_scale(suite: &Suite, voters: usize) -> Outcome {
-    let replicas = format!("--replicas={voters}");
-    suite
-        .kube
-        .run(&["scale", &format!("zk/{NAME}"), &replicas])
-        .map(drop)
-}
-
 fn observers(suite: &Suite, voters: usize, observers: usize) -> Outcome {
-    let patch = json!({"spec": {"replicas": voters, "observers": observers}}).to_string();
-    suite
-        .kube
-        .run(&["patch", "zk", NAME, "--type=merge", "--patch", &patch])
-        .map(drop)
+    let spec = json!({"replicas": voters, "observers": observers});
+    suite.kube.change(NAME, &spec)
 }
 
 /// Deletes it without a word, as when its node goes, and frees its lease as time would.
@@ -94,6 +80,7 @@ fn kill_the_operator(suite: &Suite) -> Outcome {
             operator::NAMESPACE,
             "--grace-period=0",
             "--force",
+            "--ignore-not-found",
         ])?;
     }
     Ok(())
@@ -106,7 +93,7 @@ fn settled(suite: &Suite, voters: usize, observers: usize) -> Outcome<Ensemble> 
     ensure(ensemble.members.len() == voters + observers, || {
         format!("{} members are there", ensemble.members.len())
     })?;
-    println!(
+    note!(
         "  {voters} voters and {observers} observers after {:.1} s",
         started.elapsed().as_secs_f32()
     );

@@ -5,6 +5,7 @@
 
 use crate::Outcome;
 use crate::ensemble::{self, Member};
+use crate::resource::manifest;
 use crate::suite::Suite;
 use crate::wait::{ensure, until};
 use serde_json::json;
@@ -33,8 +34,7 @@ fn put(suite: &Suite, password: &str) -> Outcome {
         "metadata": {"name": SECRET},
         "stringData": {"alice": password},
     });
-    let apply = ["apply", "--filename=-"];
-    suite.kube.run_with(&apply, &secret.to_string()).map(drop)
+    suite.kube.apply(&secret)
 }
 
 /// What a client is told that logs in by these words, or by none.
@@ -61,21 +61,17 @@ fn told(suite: &Suite, service: &str, login: &[&str]) -> Outcome<String> {
 pub(super) fn log_in(suite: &mut Suite) -> Outcome {
     suite.apply_example()?;
     put(suite, FIRST)?;
-    let resource = json!({
-        "apiVersion": "zookeeper.ensemble.dev/v1alpha1",
-        "kind": "ZooKeeperCluster",
-        "metadata": {"name": NAME},
-        "spec": {
+    suite.kube.apply(&manifest(
+        NAME,
+        &json!({
             "replicas": 1,
             "storage": {"data": {"size": "1Gi"}},
             "auth": {
                 "users": [{"name": "alice", "secretName": SECRET, "key": "alice"}],
                 "requireAuthentication": true,
             },
-        },
-    });
-    let apply = ["apply", "--filename=-"];
-    suite.kube.run_with(&apply, &resource.to_string())?;
+        }),
+    ))?;
     let ensemble = ensemble::await_named(&suite.kube, &suite.environment, NAME)?;
     let service = ensemble.service.clone();
     until("alice is served", Duration::from_secs(60), || {
@@ -111,7 +107,7 @@ pub(super) fn new_password(suite: &mut Suite) -> Outcome {
         let told = told(suite, &changed.service, &["alice", SECOND])?;
         ensure(told == "served", || told)
     })?;
-    println!(
+    note!(
         "  counts after {:.1} s, {:.1} s of which passed elsewhere",
         changed.since.elapsed().as_secs_f32(),
         waited.as_secs_f32()
