@@ -18,6 +18,9 @@ use zookeeper_operator::observe::HttpMembers;
 use zookeeper_operator::valid::Settings;
 use zookeeper_operator::{crd, web};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Runs ZooKeeper ensembles on Kubernetes and keeps their quorum.
 #[derive(Parser)]
 #[command(version)]
@@ -101,7 +104,11 @@ fn main() -> ExitCode {
                     .write_all(yaml.as_bytes())
                     .map_err(Failure::Print)
             }),
-        Command::Run(run) => tokio::runtime::Runtime::new()
+        // It waits for others nearly all the time. With one thread, nothing that comes has to be
+        // handed to another one, which costs more than looking at it.
+        Command::Run(run) => tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
             .map_err(Failure::Runtime)
             .and_then(|runtime| runtime.block_on(operate(run))),
     };

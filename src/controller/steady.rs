@@ -21,7 +21,7 @@ const LOOKS_A_SECOND: u32 = 10;
 /// every look.
 const UNREAD_MAX: Duration = Duration::from_secs(600);
 /// How long on the average there is between two such readings, where there are many.
-const BETWEEN_READINGS: Duration = Duration::from_secs(2);
+const BETWEEN_READINGS: Duration = Duration::from_secs(4);
 
 /// How often steady clusters are looked at, and read again. A few are looked at often, since that
 /// costs nothing; many share what it may cost. Whatever Kubernetes tells of, such as a pod that is no
@@ -162,7 +162,7 @@ mod tests {
         }
         assert_eq!(Pace::of(1).read, UNREAD_MAX);
         assert_eq!(Pace::of(1000).look, Duration::from_secs(100));
-        assert_eq!(Pace::of(1000).read, Duration::from_secs(2000));
+        assert_eq!(Pace::of(1000).read, Duration::from_secs(4000));
         // No number of them is too large to count with.
         assert!(Pace::of(usize::MAX).look > STEADY);
     }
