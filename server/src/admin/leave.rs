@@ -4,7 +4,7 @@
 //! It stops nobody and needs no rights: who asks without leaving makes others wait a moment longer.
 
 use super::http::Admin;
-use crate::departures::{Present, Spared, Verdict};
+use crate::departures::{Present, Verdict};
 use crate::ensemble::{Ensemble, HostPort};
 use crate::ids::ServerId;
 use crate::service::{MemberState, NodeStatus, Role};
@@ -98,9 +98,9 @@ async fn for_this_member(admin: &Admin) -> Said {
             }
             MemberState::Looking => return Said::unknown("there is no leader to ask"),
             MemberState::Leading => None,
-            // Whoever it learns from may not be the leader, and it has no vote.
-            MemberState::Observing => return Verdict::Free(Spared::NoVote).into(),
-            MemberState::Following => Some((status.server_id, leaders_page(&status, admin.port))),
+            MemberState::Following | MemberState::Observing => {
+                Some((status.server_id, leaders_page(&status, admin.port)))
+            }
         }
     };
     match leader {
@@ -116,12 +116,8 @@ async fn for_this_member(admin: &Admin) -> Said {
     }
 }
 
-/// Where the leader's AdminServer is: on its host, where this one is on ours. Its name may be known
-/// no longer, as when all of its ensemble is deleted; the connection to it still has its address.
+/// Where the leader's AdminServer is: on its host, where this one is on ours.
 fn leaders_page(status: &NodeStatus, port: u16) -> Option<HostPort> {
-    if let Some(ip) = status.leader_ip {
-        return Some(HostPort::new(ip.to_string(), port));
-    }
     let ensemble = Ensemble::parse(&status.config_text).ok()?;
     let leader = ensemble.members.get(&status.leader_id?)?;
     Some(HostPort::new(leader.address().host.clone(), port))
