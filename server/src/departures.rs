@@ -3,7 +3,8 @@
 //!
 //! A member that a drain or a person is about to stop asks its leader, again and again until it
 //! goes. One alone decides for all of them, so no two can each count on the other. What the leader
-//! has allowed ends with it: a member that still asks then is told anew by the next one.
+//! has allowed ends with it: a member that still asks then is told anew by the next one, and tells
+//! it who was leaving when the one before went, which may have been the first of them.
 
 use crate::ids::ServerId;
 use crate::zab::Membership;
@@ -13,6 +14,9 @@ use std::time::Duration;
 
 /// How long one that asks no longer is still taken to be leaving.
 const FORGOTTEN: Duration = Duration::from_secs(30);
+
+/// Members that were asked to stop, and how long ago they asked last.
+pub type Leaving = BTreeMap<ServerId, Duration>;
 
 /// Those that were asked to stop, as their leader knows of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -81,8 +85,15 @@ impl fmt::Display for Verdict {
 }
 
 impl Departures {
-    /// `who` asks whether it may stop.
-    pub fn ask(&mut self, now: Duration, who: ServerId, present: &Present<'_>) -> Verdict {
+    /// `who` asks whether it may stop. `heard` is what it was told of the others by the leader that
+    /// it asked before; of one that serves it says nothing, since that may be back by now.
+    pub fn ask(
+        &mut self,
+        now: Duration,
+        who: ServerId,
+        present: &Present<'_>,
+        heard: &Leaving,
+    ) -> Verdict {
         let membership = present.membership;
         if !membership.is_voter(who) {
             return Verdict::Free(Spared::NoVote);
@@ -93,24 +104,42 @@ impl Departures {
         }
         let known = |departure: &Departure| now.saturating_sub(departure.asked) < FORGOTTEN;
         self.asked.retain(|_, departure| known(departure));
+        for (id, ago) in heard {
+            if membership.is_voter(*id) && !present.serving.contains(id) && *ago < FORGOTTEN {
+                self.asked.entry(*id).or_insert(Departure {
+                    asked: now.saturating_sub(*ago),
+                    allowed: true,
+                    gone: true,
+                });
+            }
+        }
         let staying: BTreeSet<ServerId> = { present.serving.iter().copied() }
             .filter(|id| *id != who && !self.asked.get(id).is_some_and(|other| other.allowed))
             .collect();
-        let allowed = membership.is_quorum(staying.iter().copied());
+        let spared = membership.is_quorum(staying.iter().copied());
+        let asks = |id: &ServerId| *id == who || self.asked.contains_key(id);
+        let everyone = membership.voters().iter().all(asks);
         let asking = Departure {
             asked: now,
-            allowed,
+            allowed: spared || everyone,
             gone: false,
         };
         self.asked.insert(who, asking);
-        let asked = |id: &ServerId| self.asked.contains_key(id);
-        if membership.voters().iter().all(asked) {
+        if everyone {
             Verdict::Free(Spared::EveryoneLeaves)
-        } else if allowed {
+        } else if spared {
             Verdict::Go
         } else {
             Verdict::Hold(staying)
         }
+    }
+
+    /// Who was asked to stop, for whoever asks the next leader.
+    #[must_use]
+    pub fn leaving(&self, now: Duration) -> Leaving {
+        let asked = self.asked.iter();
+        let ago = asked.map(|(id, departure)| (*id, now.saturating_sub(departure.asked)));
+        ago.filter(|(_, ago)| *ago < FORGOTTEN).collect()
     }
 
     /// Takes note of who follows now. One that was gone and is back is leaving no longer.
@@ -151,11 +180,15 @@ mod tests {
         }
 
         fn ask(&mut self, id: i64) -> Verdict {
+            self.ask_having_heard(id, &Leaving::new())
+        }
+
+        fn ask_having_heard(&mut self, id: i64, heard: &Leaving) -> Verdict {
             let present = Present {
                 membership: &self.membership,
                 serving: &self.serving,
             };
-            self.departures.ask(self.now, ServerId(id), &present)
+            self.departures.ask(self.now, ServerId(id), &present, heard)
         }
 
         /// These serve now.
@@ -235,6 +268,44 @@ mod tests {
         let all = Verdict::Free(Spared::EveryoneLeaves);
         assert_eq!(scene.ask(1), all);
         assert_eq!(scene.ask(3), all);
+    }
+
+    #[test]
+    fn the_next_leader_is_told_who_was_leaving_when_the_one_before_went() {
+        let mut before = Scene::of(&[1, 2, 3]);
+        assert_eq!(before.ask(3), Verdict::Go);
+        assert_eq!(before.ask(1), Verdict::Hold(ids(&[2])));
+        let heard = before.departures.leaving(before.now);
+
+        let mut scene = Scene::of(&[1, 2, 3]);
+        scene.serve(&[1, 2]);
+        assert_eq!(scene.ask_having_heard(1, &heard), Verdict::Hold(ids(&[2])));
+        // The last one asks: nobody is left to stay for.
+        let all = Verdict::Free(Spared::EveryoneLeaves);
+        assert_eq!(scene.ask_having_heard(2, &Leaving::new()), all);
+        // One that came back was leaving once, and does so no longer.
+        scene.serve(&[1, 2, 3]);
+        assert_eq!(scene.ask(1), Verdict::Hold(ids(&[3])));
+        assert_eq!(scene.ask_having_heard(1, &heard), Verdict::Hold(ids(&[3])));
+    }
+
+    #[test]
+    fn what_is_told_from_leader_to_leader_grows_old_and_is_forgotten() {
+        let mut scene = Scene::of(&[1, 2, 3]);
+        scene.serve(&[1, 2]);
+        let heard = Leaving::from([(ServerId(3), Duration::from_secs(20))]);
+        scene.ask_having_heard(1, &heard);
+        scene.now += Duration::from_secs(9);
+        let all = scene.departures.leaving(scene.now);
+        assert_eq!(all.get(&ServerId(3)), Some(&Duration::from_secs(29)));
+        scene.now += Duration::from_secs(2);
+        assert_eq!(scene.ask(2), Verdict::Hold(ids(&[1])));
+        assert!(
+            !scene
+                .departures
+                .leaving(scene.now)
+                .contains_key(&ServerId(3))
+        );
     }
 
     #[test]

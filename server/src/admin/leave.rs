@@ -4,7 +4,7 @@
 //! It stops nobody and needs no rights: who asks without leaving makes others wait a moment longer.
 
 use super::http::Admin;
-use crate::departures::{Present, Verdict};
+use crate::departures::{Leaving, Present, Spared, Verdict};
 use crate::ensemble::{Ensemble, HostPort};
 use crate::ids::ServerId;
 use crate::service::{MemberState, NodeStatus, Role};
@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tracing::info;
@@ -45,14 +45,23 @@ pub(crate) struct Said {
     pub(crate) answer: Answer,
     /// Why, as a sentence for people.
     pub(crate) because: String,
+    /// Who else was asked to stop, and how many milliseconds ago; for the next leader.
+    #[serde(default)]
+    pub(crate) leaving: BTreeMap<i64, u64>,
 }
 
 impl Said {
-    fn unknown(because: impl fmt::Display) -> Self {
+    fn new(answer: Answer, because: impl fmt::Display) -> Self {
         Said {
-            answer: Answer::Unknown,
+            answer,
             because: because.to_string(),
+            leaving: BTreeMap::new(),
         }
+    }
+
+    /// What to say where nobody knows.
+    pub(crate) fn unknown(because: impl fmt::Display) -> Self {
+        Said::new(Answer::Unknown, because)
     }
 }
 
@@ -63,19 +72,22 @@ impl From<Verdict> for Said {
             Verdict::Go => Answer::Go,
             Verdict::Hold(_) => Answer::Hold,
         };
-        let because = verdict.to_string();
-        Said { answer, because }
+        Said::new(answer, verdict)
     }
 }
 
-/// `/leave` for this member, `/leave?id=N` for one that follows it.
+/// `/leave` for this member, `/leave?id=N&leaving=N:MS,N:MS` for one that follows it.
 pub(super) async fn leave(
     State(admin): State<Arc<Admin>>,
     Query(arguments): Query<BTreeMap<String, String>>,
 ) -> Json<Said> {
     let other = arguments.get("id").map(|id| id.parse().map(ServerId));
     let said = match other {
-        Some(Ok(id)) => decide(&admin, id),
+        Some(Ok(id)) => decide(
+            &admin,
+            id,
+            &leaving_of(arguments.get("leaving").map_or("", String::as_str)),
+        ),
         Some(Err(_)) => Said::unknown("`id` is a member's number"),
         None => {
             let said = for_this_member(&admin).await;
@@ -87,44 +99,46 @@ pub(super) async fn leave(
 }
 
 async fn for_this_member(admin: &Admin) -> Said {
+    let heard = admin.told_of_leaving.lock().leaving(Instant::now());
     let leader = {
         let status = admin.service.status.read();
         match status.state {
             MemberState::Standalone | MemberState::Starting => {
-                return Said {
-                    answer: Answer::Free,
-                    because: "it is part of no quorum".to_owned(),
-                };
+                return Said::new(Answer::Free, "it is part of no quorum");
             }
             MemberState::Looking => return Said::unknown("there is no leader to ask"),
             MemberState::Leading => None,
-            MemberState::Following | MemberState::Observing => {
-                Some((status.server_id, leaders_page(&status, admin.port)))
-            }
+            // Whoever it learns from may not be the leader, and it has no vote.
+            MemberState::Observing => return Verdict::Free(Spared::NoVote).into(),
+            MemberState::Following => Some((status.server_id, leaders_page(&status, admin.port))),
         }
     };
     match leader {
         None => {
             let me = admin.service.status.read().server_id;
-            decide(admin, me)
+            decide(admin, me, &heard)
         }
         Some((_, None)) => Said::unknown("the leader's address is not known"),
-        Some((me, Some(leader))) => match ask(&leader, &format!("/leave?id={me}")).await {
+        Some((me, Some(leader))) => match ask(&leader, &question(me, &heard)).await {
             Ok(said) => said,
             Err(error) => Said::unknown(format!("the leader does not answer: {error}")),
         },
     }
 }
 
-/// Where the leader's AdminServer is: on its host, where this one is on ours.
+/// Where the leader's AdminServer is: on its host, where this one is on ours. Its name may be known
+/// no longer, as when all of its ensemble is deleted; the connection to it still has its address.
 fn leaders_page(status: &NodeStatus, port: u16) -> Option<HostPort> {
+    if let Some(ip) = status.leader_ip {
+        return Some(HostPort::new(ip.to_string(), port));
+    }
     let ensemble = Ensemble::parse(&status.config_text).ok()?;
     let leader = ensemble.members.get(&status.leader_id?)?;
     Some(HostPort::new(leader.address().host.clone(), port))
 }
 
 /// Decides as the leader.
-fn decide(admin: &Admin, who: ServerId) -> Said {
+fn decide(admin: &Admin, who: ServerId, heard: &Leaving) -> Said {
     let now = admin.started.elapsed();
     if admin.service.serving().is_none() {
         return Said::unknown("the leader does not serve yet");
@@ -142,7 +156,12 @@ fn decide(admin: &Admin, who: ServerId) -> Said {
         membership: &membership,
         serving: &serving,
     };
-    status.departures.ask(now, who, &present).into()
+    let verdict = status.departures.ask(now, who, &present, heard);
+    let leaving = status.departures.leaving(now).into_iter();
+    Said {
+        leaving: leaving.map(|(id, ago)| (id.0, millis(ago))).collect(),
+        ..verdict.into()
+    }
 }
 
 /// Those that count now: the leader, and who follows it in sync.
@@ -154,10 +173,36 @@ fn serving(status: &NodeStatus) -> BTreeSet<ServerId> {
         .collect()
 }
 
-/// Says in the log what became of the question, once for each answer.
+/// The question of one that was told of others by the leader before.
+fn question(me: ServerId, heard: &Leaving) -> String {
+    let leaving = heard.iter();
+    let leaving = leaving.map(|(id, ago)| format!("{id}:{}", millis(*ago)));
+    let leaving = leaving.collect::<Vec<_>>().join(",");
+    format!("/leave?id={me}&leaving={leaving}")
+}
+
+/// What a question says of others; what makes no sense in it says nothing.
+fn leaving_of(text: &str) -> Leaving {
+    text.split(',')
+        .filter_map(|word| {
+            let (id, ago) = word.split_once(':')?;
+            let ago = Duration::from_millis(ago.parse().ok()?);
+            Some((ServerId(id.parse().ok()?), ago))
+        })
+        .collect()
+}
+
+fn millis(ago: Duration) -> u64 {
+    u64::try_from(ago.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Says in the log what became of the question, once for each answer, and keeps what it tells of
+/// others.
 fn tell(admin: &Admin, said: &Said) {
     let mut told = admin.told_of_leaving.lock();
-    if told.as_ref() != Some(said) {
+    let is_news = (told.said.as_ref())
+        .is_none_or(|before| (before.answer, &before.because) != (said.answer, &said.because));
+    if is_news {
         let answer = match said.answer {
             Answer::Free | Answer::Go => "may stop",
             Answer::Hold => "holds on",
@@ -167,8 +212,12 @@ fn tell(admin: &Admin, said: &Said) {
             because = said.because,
             "asked to stop: this member {answer}"
         );
-        *told = Some(said.clone());
     }
+    // Who knows nothing says nothing of others, either.
+    if said.answer != Answer::Unknown {
+        told.leaving = Some((said.leaving.clone(), Instant::now()));
+    }
+    told.said = Some(said.clone());
 }
 
 /// Asks an AdminServer, within [`PATIENCE`].
@@ -204,12 +253,67 @@ fn understand(answer: &[u8]) -> io::Result<Said> {
     serde_json::from_str(body).map_err(io::Error::from)
 }
 
-/// The last answer that the log has.
-pub(super) type Told = parking_lot::Mutex<Option<Said>>;
+/// What this member was told when it asked last.
+#[derive(Debug, Default)]
+pub(super) struct Account {
+    /// The last answer, which the log has.
+    said: Option<Said>,
+    /// Who was leaving by the last leader's word, and when that was said.
+    leaving: Option<(BTreeMap<i64, u64>, Instant)>,
+}
+
+impl Account {
+    /// Who was leaving, and how long ago they asked.
+    fn leaving(&self, now: Instant) -> Leaving {
+        let Some((leaving, said)) = &self.leaving else {
+            return Leaving::new();
+        };
+        let since = now.saturating_duration_since(*said);
+        let leaving = leaving.iter();
+        leaving
+            .map(|(id, ago)| {
+                (
+                    ServerId(*id),
+                    Duration::from_millis(*ago).saturating_add(since),
+                )
+            })
+            .collect()
+    }
+}
+
+/// The same, for all questions.
+pub(super) type Told = parking_lot::Mutex<Account>;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_question_says_of_others_is_read_back_and_bounded_by_sense() {
+        let heard = Leaving::from([
+            (ServerId(1), Duration::from_millis(0)),
+            (ServerId(3), Duration::from_millis(12_345)),
+        ]);
+        let question = question(ServerId(2), &heard);
+        assert_eq!(question, "/leave?id=2&leaving=1:0,3:12345");
+        let (_, leaving) = question.split_once("leaving=").unwrap();
+        assert_eq!(leaving_of(leaving), heard);
+        assert_eq!(leaving_of("1:2,x:3,4,5:-1,,:"), leaving_of("1:2"));
+    }
+
+    #[test]
+    fn what_the_last_leader_told_grows_older_with_time() {
+        let begun = Instant::now();
+        let account = Account {
+            said: None,
+            leaving: Some((BTreeMap::from([(1, 500)]), begun)),
+        };
+        let later = account.leaving(begun + Duration::from_secs(2));
+        assert_eq!(
+            later,
+            Leaving::from([(ServerId(1), Duration::from_millis(2_500))])
+        );
+    }
 
     #[test]
     fn an_answer_is_understood_and_anything_else_is_an_error() {

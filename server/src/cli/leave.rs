@@ -62,9 +62,8 @@ impl Leave {
             known: Duration::ZERO,
         };
         loop {
-            let said = ask(server, "/leave").await.unwrap_or_else(|error| Said {
-                answer: Answer::Unknown,
-                because: format!("the server does not answer: {error}"),
+            let said = ask(server, "/leave").await.unwrap_or_else(|error| {
+                Said::unknown(format!("the server does not answer: {error}"))
             });
             if patience.is_over(begun.elapsed(), said.answer) {
                 return said.because;

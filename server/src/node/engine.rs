@@ -273,7 +273,8 @@ impl Engine {
                 self.status_is_stale = true;
                 self.step(Input::LearnerGone { conn })
             }
-            PeerEvent::LeaderConnected { link } if self.is_current(link) => {
+            PeerEvent::LeaderConnected { link, ip } if self.is_current(link) => {
+                self.service.status.write().leader_ip = ip;
                 self.step(Input::LeaderConnected)
             }
             PeerEvent::LeaderSaid { link, said } if self.is_current(link) => match said {

@@ -133,6 +133,7 @@ impl Engine {
         let Some(peers) = &mut self.peers else { return };
         self.status_is_stale = true;
         self.links_made += 1;
+        self.service.status.write().leader_ip = None;
         let destinations = peers.destinations(leader, observes);
         if destinations.is_empty() {
             error!(%leader, "elected leader has no address in our configuration");

@@ -2,6 +2,7 @@
 
 use crate::departures::Departures;
 use crate::ids::{Epoch, ServerId, Zxid};
+use std::net::IpAddr;
 use std::time::Instant;
 
 /// In what capacity clients are served.
@@ -109,6 +110,8 @@ pub struct NodeStatus {
     pub role: Role,
     /// Its leader, where it has one.
     pub leader_id: Option<ServerId>,
+    /// Where the member that it learns from was reached.
+    pub leader_ip: Option<IpAddr>,
     /// From its epoch file.
     pub current_epoch: Epoch,
     /// From its epoch file.
@@ -148,6 +151,7 @@ impl Default for NodeStatus {
             state: MemberState::default(),
             role: Role::default(),
             leader_id: None,
+            leader_ip: None,
             current_epoch: Epoch(0),
             accepted_epoch: Epoch(0),
             config_version: 0,

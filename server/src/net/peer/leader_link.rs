@@ -150,8 +150,9 @@ async fn learn(
     sink: &PeerSink,
     queued: mpsc::UnboundedReceiver<FromLearner>,
 ) -> io::Result<Never> {
+    let ip = stream.peer_addr().ok().map(|address| address.ip());
     let (read, write) = stream.into_split();
-    sink(PeerEvent::LeaderConnected { link });
+    sink(PeerEvent::LeaderConnected { link, ip });
     // The two halves end together, whichever ends first.
     tokio::select! {
         ended = read_all(link, read, settings, sink) => ended,

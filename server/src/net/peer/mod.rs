@@ -19,6 +19,7 @@ use crate::ids::{ServerId, Zxid};
 use crate::quorum_proto::{FromLeader, FromLearner};
 use crate::tree::Database;
 use crate::zab::{LearnerConn, Notification};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// What a member's connections to its peers report.
@@ -47,6 +48,8 @@ pub enum PeerEvent {
     LeaderConnected {
         /// Which attempt; events of older ones are stale.
         link: u64,
+        /// Where the leader was reached.
+        ip: Option<IpAddr>,
     },
     /// The leader said something other than SNAP.
     LeaderSaid {
