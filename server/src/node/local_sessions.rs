@@ -123,18 +123,21 @@ impl Engine {
                     return Ok(Some(request));
                 };
                 local.tracker.add(session, timeout_ms, now_ms);
+                self.count_local_sessions();
                 self.service.revalidated(request.conn, session, true);
                 Ok(None)
             }
             _ if !local.tracker.contains(session) => Ok(Some(request)),
             OpCode::CLOSE_SESSION => {
                 local.tracker.remove(session);
+                self.count_local_sessions();
                 self.answer_here(request.conn, xid, ErrorCode::OK)
             }
             _ if !wants_ephemeral(op, body) => Ok(Some(request)),
             _ if local.may_upgrade => {
                 let timeout_ms = local.tracker.timeout_ms(session).unwrap_or(0);
                 local.tracker.remove(session);
+                self.count_local_sessions();
                 info!(%session, "a local session becomes the ensemble's");
                 self.pass_on(&Request {
                     session,
@@ -193,7 +196,14 @@ impl Engine {
             local.tracker.remove(session);
             self.service.close_session_connections(session);
         }
-        self.service.set_local_session_count(local.tracker.len());
+        self.count_local_sessions();
+    }
+
+    /// Told before the client is, so that nobody reads of a session and does not find it counted.
+    fn count_local_sessions(&self) {
+        if let Some(local) = &self.sessions.local {
+            self.service.set_local_session_count(local.tracker.len());
+        }
     }
 }
 
