@@ -3,14 +3,37 @@
 use crate::Outcome;
 use crate::client::{Intended, connect, connect_by, connector, ensure, open};
 use crate::ensemble::Ensemble;
-use crate::member::Member;
+use crate::member::{Member, PATIENCE};
 use crate::raw::Raw;
 use crate::workload::wait_until_gone;
-use std::time::Duration;
-use zookeeper_client::{Client, CreateMode};
+use std::time::{Duration, Instant};
+use zookeeper_client::{Client, CreateMode, Error};
 
 /// `KeeperException.java` SESSIONMOVED.
 const SESSION_MOVED: i32 = -118;
+
+/// Has the session make a node at the member that it is at. The client that it left behind ends in
+/// its own time, and where its connection is closed before, it takes the session back for a moment:
+/// then what is asked here is refused, as the session is elsewhere, and this connection ends.
+async fn own(mut client: Client, at: &Member, path: &str) -> Outcome<Client> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match client.create(path, b"", &open(CreateMode::Ephemeral)).await {
+            Ok(_) | Err(Error::NodeExists) => return Ok(client),
+            Err(error) if Instant::now() >= deadline => {
+                return Err(format!("{at}: create {path}: {error}"));
+            }
+            Err(_) => {
+                let session = client.into_session();
+                client = connect_by(
+                    || connector().with_detached().with_session(session.clone()),
+                    &at.address(),
+                )
+                .await?;
+            }
+        }
+    }
+}
 
 /// Takes one session through all members and back to the first: everywhere it has to be the same
 /// session, with its ephemerals. Says how often it moved.
@@ -22,13 +45,12 @@ pub(crate) async fn move_through_all(ensemble: &Ensemble) -> Outcome<usize> {
     let ring = ensemble.members.iter().skip(1).chain([first]);
     let mut moves = 0;
     let mut nodes = Vec::new();
+    let mut at = first;
     for member in ring {
         let path = format!("/moved/before-{moves}");
-        client
-            .create(&path, b"", &open(CreateMode::Ephemeral))
-            .await
-            .intended(format!("create {path}"))?;
+        client = own(client, at, &path).await?;
         nodes.push(path);
+        at = member;
         let session = client.into_session();
         client = connect_by(
             || connector().with_detached().with_session(session.clone()),

@@ -7,11 +7,13 @@ use crate::environment::Environment;
 use crate::load::{Living, Report, Writer};
 use crate::member::{Flavor, Member};
 use crate::tree::assert_equal_everywhere;
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// How long a majority that is no quorum is watched: several times what an election takes.
 const WATCHED: Duration = Duration::from_secs(1);
+
+/// Leaders that die while nobody writes, until both flavors have led.
+const RESTS_MAX: usize = 6;
 
 /// An ensemble whose quorums are other ones than its majorities.
 #[derive(Clone, Copy)]
@@ -92,10 +94,13 @@ async fn exercise(ensemble: &mut Ensemble, shape: Shape) -> Outcome<String> {
     for index in 0..ensemble.members.len() {
         living.push(Living::open(ensemble, index).await?);
     }
-    // All have the same log now, so that the highest id which may lead does: the other flavor's.
+    // Where all have the same log the highest id which may lead does: the other flavor's. A session
+    // that ends just then gives somebody more.
     let mut leaders = vec![ensemble.leader()?];
-    assert_equal_everywhere(ensemble).await?;
-    leaders.push(kill_leader(ensemble, shape)?);
+    while leaders.len() <= RESTS_MAX && !both_led(ensemble, &leaders) {
+        assert_equal_everywhere(ensemble).await?;
+        leaders.push(kill_leader(ensemble, shape)?);
+    }
 
     let writer = start_writer(ensemble);
     for _ in 0..shape.rounds {
@@ -106,13 +111,7 @@ async fn exercise(ensemble: &mut Ensemble, shape: Shape) -> Outcome<String> {
     keeps(ensemble, &living, &report).await?;
     let nodes = assert_equal_everywhere(ensemble).await?;
 
-    let flavors = leaders.iter().map(|index| ensemble.members[*index].flavor);
-    if flavors
-        .map(|flavor| flavor == Flavor::Java)
-        .collect::<BTreeSet<_>>()
-        .len()
-        < 2
-    {
+    if !both_led(ensemble, &leaders) {
         return Err(format!("one flavor alone has led: {leaders:?}"));
     }
     Ok(format!(
@@ -121,6 +120,11 @@ async fn exercise(ensemble: &mut Ensemble, shape: Shape) -> Outcome<String> {
         report.acknowledged.len(),
         living.len()
     ))
+}
+
+fn both_led(ensemble: &Ensemble, leaders: &[usize]) -> bool {
+    let is_java = |index: &usize| ensemble.members[*index].flavor == Flavor::Java;
+    leaders.iter().any(is_java) && !leaders.iter().all(is_java)
 }
 
 fn start_writer(ensemble: &Ensemble) -> Writer {
