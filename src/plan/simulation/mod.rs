@@ -12,12 +12,25 @@
 mod world;
 
 use super::observed::Observed;
-use super::{Action, Predicate, plan};
+use super::{Action, Plan, Predicate, plan};
 use crate::valid::ValidCluster;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use world::{JUDGED, Run, Turn, World, turns};
+
+/// One turn of an operator that sees what is, and of the world. Says what was decided.
+fn turn(world: &mut World) -> Result<Plan, String> {
+    let decided = plan(&world.spec, &world.observe());
+    world.carry_out(&decided.action, false, world.faults)?;
+    world.tick();
+    Ok(decided)
+}
+
+/// So many turns, each of them safe.
+fn operate(world: &mut World, turns: usize) -> Vec<Plan> {
+    (0..turns).map(|_| turn(world).expect("safe")).collect()
+}
 
 /// Plays one history, then lets the world heal.
 fn play(voters: usize, observers: usize, turns: &[Turn]) -> Result<(), String> {
@@ -40,9 +53,7 @@ fn play(voters: usize, observers: usize, turns: &[Turn]) -> Result<(), String> {
         if world.is_done() {
             return Ok(());
         }
-        let decided = plan(&world.spec, &world.observe());
-        world.carry_out(&decided.action, false, world.faults)?;
-        world.tick();
+        turn(&mut world)?;
     }
     let last = plan(&world.spec, &world.observe());
     Err(format!(
@@ -85,14 +96,9 @@ fn a_quiet_roll_restarts_followers_before_the_leader_and_each_member_once() {
                 if world.is_done() {
                     return restarted;
                 }
-                let decided = plan(&world.spec, &world.observe());
-                if let Action::Restart(restart) = &decided.action {
-                    restarted.push((restart.pod.clone(), restart.role));
+                if let Action::Restart(restart) = turn(world).expect("safe").action {
+                    restarted.push((restart.pod, restart.role));
                 }
-                world
-                    .carry_out(&decided.action, false, world.faults)
-                    .expect("safe");
-                world.tick();
             }
             panic!("{replicas} members never settled");
         };
@@ -119,15 +125,6 @@ fn a_quiet_roll_restarts_followers_before_the_leader_and_each_member_once() {
 #[test]
 fn a_bad_configuration_costs_one_member_and_its_correction_brings_it_back() {
     let mut world = World::new(3, 0);
-    let operate = |world: &mut World, ticks: usize| {
-        for _ in 0..ticks {
-            let decided = plan(&world.spec, &world.observe());
-            world
-                .carry_out(&decided.action, false, world.faults)
-                .expect("safe");
-            world.tick();
-        }
-    };
     operate(&mut world, 60);
     assert!(world.is_done());
     world.change_config(false);
@@ -184,11 +181,7 @@ fn one_becomes_three_becomes_five_and_one_again_one_vote_at_a_time() {
         world.scale(voters, observers);
         let mut ticks = 0;
         while !world.is_done() {
-            let decided = plan(&world.spec, &world.observe());
-            world
-                .carry_out(&decided.action, false, world.faults)
-                .expect("safe");
-            world.tick();
+            let decided = turn(&mut world).expect("safe");
             ticks += 1;
             assert!(
                 ticks < 500,
@@ -205,16 +198,7 @@ fn one_becomes_three_becomes_five_and_one_again_one_vote_at_a_time() {
 #[test]
 fn a_member_that_is_lost_can_be_taken_out_while_a_roll_waits_for_it() {
     let mut world = World::new(5, 0);
-    let settle = |world: &mut World| {
-        for _ in 0..400 {
-            let decided = plan(&world.spec, &world.observe());
-            world
-                .carry_out(&decided.action, false, world.faults)
-                .expect("safe");
-            world.tick();
-        }
-    };
-    settle(&mut world);
+    operate(&mut world, 400);
     assert!(world.is_done());
     // Its pod never gets anywhere again.
     if let Some(pod) = world.pods[4].as_mut() {
@@ -225,28 +209,14 @@ fn a_member_that_is_lost_can_be_taken_out_while_a_roll_waits_for_it() {
     }
     world.change_config(true);
     world.scale(4, 0);
-    settle(&mut world);
+    operate(&mut world, 400);
     assert!(world.is_done(), "{world:#?}");
 }
 
 #[test]
 fn of_those_who_lose_their_votes_the_lost_ones_go_first_and_the_leader_last() {
     let mut world = World::new(5, 0);
-    let operate = |world: &mut World| {
-        let mut left = Vec::new();
-        for _ in 0..200 {
-            let decided = plan(&world.spec, &world.observe());
-            if let Action::Reconfig(reconfig) = &decided.action {
-                left.push(reconfig.member.ordinal);
-            }
-            world
-                .carry_out(&decided.action, false, world.faults)
-                .expect("safe");
-            world.tick();
-        }
-        left
-    };
-    operate(&mut world);
+    operate(&mut world, 200);
     assert!(world.is_done());
     // The node of two members is gone. Were 4 to leave first, two of four would be left.
     for lost in [2, 3] {
@@ -256,22 +226,18 @@ fn of_those_who_lose_their_votes_the_lost_ones_go_first_and_the_leader_last() {
     }
     world.leader = Some(4);
     world.scale(3, 0);
-    assert_eq!(operate(&mut world), [3, 4]);
+    let plans = operate(&mut world, 200);
+    let left = plans.iter().filter_map(|plan| match &plan.action {
+        Action::Reconfig(reconfig) => Some(reconfig.member.ordinal),
+        _ => None,
+    });
+    assert_eq!(left.collect::<Vec<_>>(), [3, 4]);
     assert_eq!(world.synced().len(), 2);
 }
 
 #[test]
 fn a_newcomer_that_cannot_run_from_the_newest_template_holds_a_roll_up() {
     let mut world = World::new(3, 0);
-    let operate = |world: &mut World, ticks: usize| {
-        for _ in 0..ticks {
-            let decided = plan(&world.spec, &world.observe());
-            world
-                .carry_out(&decided.action, false, world.faults)
-                .expect("safe");
-            world.tick();
-        }
-    };
     operate(&mut world, 60);
     world.scale(4, 0);
     while world.pods[3].is_none() {
@@ -303,14 +269,7 @@ fn a_newcomer_that_cannot_run_from_the_newest_template_holds_a_roll_up() {
 #[test]
 fn a_roll_whose_last_member_is_on_its_way_out_says_whom_it_waits_for() {
     let mut world = World::new(1, 0);
-    let turn = |world: &mut World| {
-        let decided = plan(&world.spec, &world.observe());
-        world
-            .carry_out(&decided.action, false, world.faults)
-            .expect("safe");
-        world.tick();
-    };
-    (0..60).for_each(|_| turn(&mut world));
+    operate(&mut world, 60);
     assert!(world.is_done());
     world.change_config(true);
     let leaves = |world: &World| {
@@ -318,7 +277,7 @@ fn a_roll_whose_last_member_is_on_its_way_out_says_whom_it_waits_for() {
         pod.is_some_and(|pod| pod.terminating.is_some())
     };
     while !leaves(&world) {
-        turn(&mut world);
+        operate(&mut world, 1);
     }
     let waiting = plan(&world.spec, &world.observe());
     let blocked: Vec<Predicate> = waiting.refusals.iter().map(|r| r.predicate).collect();
