@@ -16,14 +16,17 @@ use crate::objects::{DATA_VOLUME, Kind, LOG_VOLUME, claim_name};
 use crate::plan::observed::{ClaimView, Observed, PodView, Silence};
 use crate::valid::{Member, ServerId, ValidCluster};
 use futures::future::{join_all, try_join_all};
+use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Service};
 use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams};
 use kube::{Client, ResourceExt};
 use members::identified;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::sync::Arc;
 
 /// Tells the time. Tests have one of their own.
@@ -142,20 +145,39 @@ async fn read_object(
     }))
 }
 
+/// Whatever carries the cluster's labels.
+fn owned(cluster: &ValidCluster) -> ListParams {
+    ListParams::default().labels(&cluster.selector())
+}
+
+/// All objects of a kind in the cluster's namespace that are selected.
+async fn list<K>(
+    client: &Client,
+    cluster: &ValidCluster,
+    selection: &ListParams,
+    what: &str,
+) -> Result<Vec<K>, ObserveError>
+where
+    K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + Debug
+        + DeserializeOwned,
+{
+    let (namespace, name) = (&cluster.namespace, &cluster.name);
+    let objects: Api<K> = Api::namespaced(client.clone(), namespace);
+    let listed = objects
+        .list(selection)
+        .await
+        .map_err(read_error(format!("the {what} of {namespace}/{name}")))?;
+    Ok(listed.items)
+}
+
 async fn read_pods(
     client: &Client,
     cluster: &ValidCluster,
 ) -> Result<BTreeMap<String, PodView>, ObserveError> {
-    let pods: Api<Pod> = Api::namespaced(client.clone(), &cluster.namespace);
-    let list = pods
-        .list(&ListParams::default().labels(&cluster.selector()))
-        .await
-        .map_err(read_error(format!(
-            "the pods of {}/{}",
-            cluster.namespace, cluster.name
-        )))?;
-    Ok(list
-        .items
+    let pods: Vec<Pod> = list(client, cluster, &owned(cluster), "pods").await?;
+    Ok(pods
         .into_iter()
         .filter(|pod| cluster.member_of_pod(&pod.name_any()).is_some())
         .map(|pod| (pod.name_any(), pods::view(&pod)))
@@ -169,16 +191,13 @@ async fn read_claims(
     cluster: &ValidCluster,
     latched: bool,
 ) -> Result<BTreeMap<String, ClaimView>, ObserveError> {
-    let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &cluster.namespace);
     let selection = if latched {
-        ListParams::default().labels(&cluster.selector())
+        owned(cluster)
     } else {
         ListParams::default()
     };
-    let list = claims.list(&selection).await.map_err(read_error(format!(
-        "the volume claims of {}/{}",
-        cluster.namespace, cluster.name
-    )))?;
+    let claims: Vec<PersistentVolumeClaim> =
+        list(client, cluster, &selection, "volume claims").await?;
     let view = |claim: &PersistentVolumeClaim| ClaimView {
         created: claim.creation_timestamp().map(|time| time.0),
         requested: claim
@@ -203,8 +222,7 @@ async fn read_claims(
                 .is_some_and(|member| claim_name(volume, &member.pod) == name)
         })
     };
-    Ok(list
-        .items
+    Ok(claims
         .iter()
         .filter(|claim| is_ours(&claim.name_any()))
         .map(|claim| (claim.name_any(), view(claim)))
@@ -245,14 +263,7 @@ async fn read_services(
     client: &Client,
     cluster: &ValidCluster,
 ) -> Result<Vec<(Kind, Value)>, ObserveError> {
-    let services: Api<Service> = Api::namespaced(client.clone(), &cluster.namespace);
-    let list = services
-        .list(&ListParams::default().labels(&cluster.selector()))
-        .await
-        .map_err(read_error(format!(
-            "the services of {}/{}",
-            cluster.namespace, cluster.name
-        )))?;
+    let services: Vec<Service> = list(client, cluster, &owned(cluster), "services").await?;
     let kind = |name: &str| {
         [Kind::HeadlessService, Kind::ClientService]
             .into_iter()
@@ -262,8 +273,7 @@ async fn read_services(
                 Some(Kind::MemberService(member.ordinal))
             })
     };
-    Ok(list
-        .items
+    Ok(services
         .iter()
         .filter_map(|service| {
             let json = serde_json::to_value(service).expect("what was parsed serializes");
