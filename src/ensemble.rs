@@ -1,17 +1,15 @@
 //! Asks the ensemble to change: a `reconfig` over the client protocol, and a
 //! leader's hand-over at its AdminServer. Both as the superuser.
 
-use crate::crd::names::{PORT_ADMIN, PORT_CLIENT};
+use crate::admin_server::{Answer, address, ask};
+use crate::crd::names::PORT_CLIENT;
 use crate::objects::Password;
 use crate::plan::scale::Change;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper_util::rt::TokioIo;
+use http_body_util::Empty;
 use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
-use tokio::net::TcpStream;
 use zookeeper_client::{Client, EnsembleUpdate, Error};
 
 /// How long the ensemble may take to change its membership.
@@ -102,20 +100,13 @@ fn bounded<'a>(
     .boxed()
 }
 
-fn address(ip: &str, port: u16) -> Result<SocketAddr, Refused> {
-    let ip: IpAddr = ip
-        .parse()
-        .map_err(|_| Refused::Unanswered(format!("'{ip}' is no address")))?;
-    Ok(SocketAddr::new(ip, port))
-}
-
 async fn reconfigure(
     leader_ip: &str,
     password: &Password,
     change: &MembershipChange,
 ) -> Result<(), Refused> {
     let port = u16::try_from(PORT_CLIENT).expect("a port");
-    let leader = address(leader_ip, port)?;
+    let leader = address(leader_ip, port).map_err(Refused::Unanswered)?;
     let failed = |error: Error| refused(&error);
     let client = Client::connector()
         .with_connection_timeout(Duration::from_secs(5))
@@ -163,42 +154,20 @@ fn refused(error: &Error) -> Refused {
 }
 
 async fn hand_over(leader_ip: &str, password: &Password) -> Result<(), Refused> {
-    let unanswered = |error: &dyn std::fmt::Display| Refused::Unanswered(error.to_string());
-    let stream = TcpStream::connect(address(leader_ip, PORT_ADMIN)?)
-        .await
-        .map_err(|e| unanswered(&e))?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(|e| unanswered(&e))?;
-    let exchange = async {
-        // Source: `AdminServer` commands that need rights, `Commands.java` authenticate.
-        let request = http::Request::post("/commands/hand_over")
-            .header("host", "member")
-            .header("authorization", format!("digest super:{}", password.0))
-            .header("content-length", "0")
-            .body(Empty::<hyper::body::Bytes>::new())
-            .map_err(|e| unanswered(&e))?;
-        let response = sender
-            .send_request(request)
-            .await
-            .map_err(|e| unanswered(&e))?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX);
-        let bytes = body.collect().await.map_err(|e| unanswered(&e))?.to_bytes();
-        let page: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
-        // An unknown command is answered with 200 as well, as in Java.
-        if status.is_success() && page["leader"].is_number() {
-            return Ok(());
-        }
-        let text = String::from_utf8_lossy(&bytes);
-        Err(Refused::Refused(format!("HTTP {status}: {}", text.trim())))
-    };
-    futures::pin_mut!(exchange, connection);
-    match futures::future::select(exchange, connection).await {
-        futures::future::Either::Left((answer, _)) => answer,
-        futures::future::Either::Right((_, exchange)) => match exchange.now_or_never() {
-            Some(answer) => answer,
-            None => Err(unanswered(&"connection closed")),
-        },
+    // Source: `AdminServer` commands that need rights, `Commands.java` authenticate.
+    let request = http::Request::post("/commands/hand_over")
+        .header("host", "member")
+        .header("authorization", format!("digest super:{}", password.0))
+        .header("content-length", "0")
+        .body(Empty::new());
+    let answer = ask(leader_ip, request, ANSWER_BYTES_MAX).await;
+    let Answer { status, body } = answer.map_err(Refused::Unanswered)?;
+    let bytes = body.map_err(Refused::Unanswered)?;
+    let page: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    // An unknown command is answered with 200 as well, as in Java.
+    if status.is_success() && page["leader"].is_number() {
+        return Ok(());
     }
+    let text = String::from_utf8_lossy(&bytes);
+    Err(Refused::Refused(format!("HTTP {status}: {}", text.trim())))
 }

@@ -1,7 +1,8 @@
 //! The ZooKeeper operator: `observe` what is, `plan` one step, `apply` it, report `status`.
 //!
 //! The modules are listed in reading order; each may use those above it. Only
-//! `observe`, `ensemble`, `apply`, `lease`, `web` and `controller` speak to anything outside.
+//! `observe`, `ensemble`, `admin_server`, `apply`, `lease`, `web` and `controller` speak to anything
+//! outside.
 
 pub mod crd;
 pub mod reasons;
@@ -11,6 +12,7 @@ pub mod objects;
 pub mod plan;
 pub mod status;
 
+mod admin_server;
 pub mod apply;
 pub mod controller;
 pub mod ensemble;

@@ -1,15 +1,12 @@
 //! The members' own word: `GET /member` of each.
 
-use crate::crd::names::PORT_ADMIN;
+use crate::admin_server::{Answer, ask};
 use crate::plan::observed::{MemberReport, Silence};
 use crate::valid::{Member, ServerId, ValidCluster};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper_util::rt::TokioIo;
-use std::net::{IpAddr, SocketAddr};
+use http_body_util::Empty;
 use std::time::Duration;
-use tokio::net::TcpStream;
 
 /// How long a member may take to answer.
 const MEMBER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -50,41 +47,17 @@ impl ReadMembers for HttpMembers {
 }
 
 async fn get_member(ip: &str) -> Result<MemberReport, Silence> {
-    let failed = |error: &dyn std::fmt::Display| Silence::Unreachable(error.to_string());
-    let ip: IpAddr = ip
-        .parse()
-        .map_err(|_| failed(&format!("'{ip}' is no address")))?;
-    let stream = TcpStream::connect(SocketAddr::new(ip, PORT_ADMIN))
-        .await
-        .map_err(|e| failed(&e))?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(|e| failed(&e))?;
-    let exchange = async {
-        let request = http::Request::get("/member")
-            .header("host", "member")
-            .body(Empty::<hyper::body::Bytes>::new())
-            .map_err(|e| failed(&e))?;
-        let response = sender.send_request(request).await.map_err(|e| failed(&e))?;
-        if !response.status().is_success() {
-            return Err(failed(&format!("HTTP {}", response.status())));
-        }
-        let body = Limited::new(response.into_body(), MEMBER_BODY_BYTES_MAX);
-        let bytes = body.collect().await.map_err(|e| failed(&e))?.to_bytes();
-        serde_json::from_slice(&bytes).map_err(|e| failed(&format!("not a member's report: {e}")))
-    };
-    // The connection moves the bytes; it ends with the exchange or with the peer.
-    futures::pin_mut!(exchange, connection);
-    match futures::future::select(exchange, connection).await {
-        futures::future::Either::Left((report, _)) => report,
-        futures::future::Either::Right((end, exchange)) => match exchange.now_or_never() {
-            Some(report) => report,
-            None => Err(failed(
-                &end.err()
-                    .map_or_else(|| "connection closed".to_owned(), |e| e.to_string()),
-            )),
-        },
+    let request = http::Request::get("/member")
+        .header("host", "member")
+        .body(Empty::new());
+    let answer = ask(ip, request, MEMBER_BODY_BYTES_MAX).await;
+    let Answer { status, body } = answer.map_err(Silence::Unreachable)?;
+    if !status.is_success() {
+        return Err(Silence::Unreachable(format!("HTTP {status}")));
     }
+    let bytes = body.map_err(Silence::Unreachable)?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| Silence::Unreachable(format!("not a member's report: {error}")))
 }
 
 /// A report is worth nothing unless it is this member's: addresses find new owners.
