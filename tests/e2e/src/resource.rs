@@ -15,6 +15,20 @@ pub(crate) fn manifest(name: &str, spec: &Value) -> Value {
 }
 
 impl Kube {
+    /// Makes its namespace, where only what meets Pod Security `restricted` may run.
+    pub(crate) fn make_namespace(&self) -> Outcome {
+        let namespace = json!({
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {
+                "name": self.namespace,
+                "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
+            },
+        });
+        self.run_with(&["create", "--filename=-"], &namespace.to_string())
+            .map(drop)
+    }
+
     /// `kubectl apply` of any object.
     pub(crate) fn apply(&self, object: &Value) -> Outcome {
         self.run_with(&["apply", "--filename=-"], &object.to_string())

@@ -64,15 +64,8 @@ impl Suite {
     /// This run's namespace, where only what meets Pod Security `restricted` may run.
     pub(crate) fn make_namespace(&mut self) -> Outcome {
         if !self.has_namespace {
-            let name = self.kube.namespace.clone();
-            self.kube.run(&["create", "namespace", &name])?;
+            self.kube.make_namespace()?;
             self.has_namespace = true;
-            self.kube.run(&[
-                "label",
-                "namespace",
-                &name,
-                "pod-security.kubernetes.io/enforce=restricted",
-            ])?;
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use crate::gate::{Gate, Side, Turn};
 use crate::kube::Kube;
 use crate::operator;
 use crate::processes;
+use crate::resource::manifest;
 use crate::suite::Suite;
 use crate::wait::{ensure, given_the_load, until};
 use crate::writer::now;
@@ -26,13 +27,7 @@ pub(super) fn case(suite: &mut Suite) -> Outcome {
     let program = program(suite)?;
     let namespace = format!("{}-bounds", suite.kube.namespace);
     let kube = Kube::new(&suite.environment, &namespace);
-    kube.run(&["create", "namespace", &namespace])?;
-    kube.run(&[
-        "label",
-        "namespace",
-        &namespace,
-        "pod-security.kubernetes.io/enforce=restricted",
-    ])?;
+    kube.make_namespace()?;
     // One that stops in order gives its Lease back.
     operator::scale(&suite.kube, 0)?;
     // Killed once it was done and before it is heard of is killed before the next one, but for what
@@ -92,18 +87,12 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn walk(&self) -> Outcome {
-        let resource = json!({
-            "apiVersion": "zookeeper.ensemble.dev/v1alpha1",
-            "kind": "ZooKeeperCluster",
-            "metadata": {"name": NAME},
-            "spec": {
-                "replicas": 3,
-                "storage": {"data": {"size": "1Gi"}},
-                "pod": {"resources": {"requests": {"cpu": "10m", "memory": "64Mi"}}},
-            }
+        let spec = json!({
+            "replicas": 3,
+            "storage": {"data": {"size": "1Gi"}},
+            "pod": {"resources": {"requests": {"cpu": "10m", "memory": "64Mi"}}},
         });
-        self.kube
-            .run_with(&["apply", "--filename=-"], &resource.to_string())?;
+        self.kube.apply(&manifest(NAME, &spec))?;
         let (first, _) = self.turn("three are made", 16, || {
             let made = self.serving()?;
             let config = self.kube.get(&["configmap", "bounds-config"])?;
@@ -115,9 +104,11 @@ impl Walk<'_> {
         let writer = self.suite.writer(&first, "boundaries", 100)?;
         let began = now();
 
-        self.patch(&json!({"storage": {"data": {"size": "2Gi"}}}))?;
+        self.kube
+            .change(NAME, &json!({"storage": {"data": {"size": "2Gi"}}}))?;
         let (grown, _) = self.turn("volumes grow", 8, || self.grown(3, &first))?;
-        self.patch(&json!({"config": {"snapCount": 5000}}))?;
+        self.kube
+            .change(NAME, &json!({"config": {"snapCount": 5000}}))?;
         let (rolled, turn) = self.turn("a configuration is rolled", 16, || {
             let seen = self.serving()?;
             let same = { seen.members.iter() }.find(|now| grown.members.contains(now));
@@ -128,9 +119,9 @@ impl Walk<'_> {
         ensure(turn.deleted.len() == 3 && deleted.len() == 3, || {
             format!("not each of three was restarted once: {:?}", turn.deleted)
         })?;
-        self.patch(&json!({"replicas": 5}))?;
+        self.kube.change(NAME, &json!({"replicas": 5}))?;
         let (five, _) = self.turn("three become five", 14, || self.voters(5, &rolled))?;
-        self.patch(&json!({"replicas": 3}))?;
+        self.kube.change(NAME, &json!({"replicas": 3}))?;
         let (three, _) = self.turn("five become three", 14, || self.voters(3, &five))?;
 
         let gap = writer.longest_gap_since(began);
@@ -172,13 +163,6 @@ impl Walk<'_> {
             format!("{what}: only {before} boundaries, where there are {boundaries_min}")
         })?;
         Ok((seen, turn))
-    }
-
-    fn patch(&self, spec: &Value) -> Outcome {
-        let patch = json!({"spec": spec}).to_string();
-        self.kube
-            .run(&["patch", "zk", NAME, "--type=merge", "--patch", &patch])
-            .map(drop)
     }
 
     /// The ensemble, if it serves as the resource wants it now.

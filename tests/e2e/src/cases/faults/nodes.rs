@@ -17,30 +17,33 @@ const GAP_MAX: f64 = 40.0;
 
 /// What becomes of a node, and what undoes it.
 struct Fault {
+    root: &'static str,
     fail: &'static str,
     mend: &'static str,
 }
 
+const DEATH: Fault = Fault {
+    root: "death",
+    fail: "stop",
+    mend: "start",
+};
+
+const PARTITION: Fault = Fault {
+    root: "partition",
+    fail: "isolate",
+    mend: "join",
+};
+
 /// The node of the leader that is still to be restarted.
 pub(crate) fn death(rolling: &mut Suite, sizing: &mut Suite) -> Outcome {
-    let fault = Fault {
-        fail: "stop",
-        mend: "start",
-    };
-    let ready = prepare(rolling, sizing)?;
-    let node = ready.0.member(&ready.0.leader)?.node.clone();
-    case(rolling, sizing, "death", &node, &fault)
+    let (ready, _) = prepare(rolling, sizing)?;
+    case(rolling, sizing, &ready, &DEATH)
 }
 
 /// The node of the leader that others join.
 pub(crate) fn partition(rolling: &mut Suite, sizing: &mut Suite) -> Outcome {
-    let fault = Fault {
-        fail: "isolate",
-        mend: "join",
-    };
-    let ready = prepare(rolling, sizing)?;
-    let node = ready.1.member(&ready.1.leader)?.node.clone();
-    case(rolling, sizing, "partition", &node, &fault)
+    let (_, ready) = prepare(rolling, sizing)?;
+    case(rolling, sizing, &ready, &PARTITION)
 }
 
 /// Three members of each ensemble, each on a node of its own.
@@ -49,13 +52,15 @@ fn prepare(rolling: &mut Suite, sizing: &mut Suite) -> Outcome<(Ensemble, Ensemb
     at_once(|| spread(rolling), || spread(sizing))
 }
 
-fn case(rolling: &Suite, sizing: &Suite, root: &str, node: &str, fault: &Fault) -> Outcome {
+/// The node of this one's leader suffers.
+fn case(rolling: &Suite, sizing: &Suite, ready: &Ensemble, fault: &Fault) -> Outcome {
+    let node = ready.member(&ready.leader)?.node.as_str();
     let kube = &rolling.kube;
     kube.run(&["cordon", node])?;
     let moved = keep_the_operator_off(kube, node);
     kube.run(&["uncordon", node])?;
     moved?;
-    let mut middle = Middle::reach(rolling, sizing, root, Some(node))?;
+    let mut middle = Middle::reach(rolling, sizing, fault.root, Some(node))?;
     rolling.node(fault.fail, node)?;
     // The growth goes on meanwhile, and the roll does not.
     let seen = middle
